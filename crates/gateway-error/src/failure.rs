@@ -1,0 +1,121 @@
+use std::fmt;
+
+use http::StatusCode;
+
+use crate::{Delivery, ErrorKind, GrpcCode};
+
+/// One failed exchange, classified: the kind, how far the request got, and the status if there was an answer.
+///
+/// It is what a [`Classify`](crate::Classify) returns, what retry and health check decide by, and what the answers that our layers make carry in their
+/// extensions. See the [crate docs](crate) for examples.
+#[must_use]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// None: the upstream answered with a failure and gave no reason.
+    kind: Option<ErrorKind>,
+    delivery: Delivery,
+    status: Option<StatusCode>,
+    grpc: Option<GrpcCode>,
+    local: bool,
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// A failure without an answer: an error of a client, a limit of ours.
+    pub const fn new(kind: ErrorKind) -> Self {
+        Self {
+            kind: Some(kind),
+            delivery: kind.delivery(),
+            status: None,
+            grpc: None,
+            local: true,
+        }
+    }
+
+    /// A failure that the upstream answered with this status. `kind` is what its `Proxy-Status` says, if it says anything.
+    pub const fn answered(status: StatusCode, kind: Option<ErrorKind>) -> Self {
+        Self {
+            kind,
+            delivery: Delivery::Answered,
+            status: Some(status),
+            grpc: None,
+            local: false,
+        }
+    }
+
+    /// A failure that the upstream answered with this gRPC status.
+    pub const fn answered_grpc(status: StatusCode, code: GrpcCode) -> Self {
+        Self {
+            kind: None,
+            delivery: Delivery::Answered,
+            status: Some(status),
+            grpc: Some(code),
+            local: false,
+        }
+    }
+
+    /// Replaces how far the request got, where more is known than the kind says.
+    pub const fn delivered(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// Returns the kind; `None` where the upstream answered with a failure and gave no reason.
+    #[must_use]
+    pub const fn kind(&self) -> Option<ErrorKind> {
+        self.kind
+    }
+
+    /// Returns how far the request got.
+    #[must_use]
+    pub const fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// Returns the status that the upstream answered with, if it answered.
+    #[must_use]
+    pub const fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// Returns the gRPC status that the upstream answered with, if it did.
+    #[must_use]
+    pub const fn grpc_code(&self) -> Option<GrpcCode> {
+        self.grpc
+    }
+
+    /// Says whether this hop found the failure, as opposed to an answer that came from upstream.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// Returns the value of `error.type` in logs and metrics: the kind's token, else the name of the gRPC status, else the status.
+    #[must_use]
+    pub fn error_type(&self) -> &str {
+        match (self.kind, self.grpc, &self.status) {
+            (Some(kind), _, _) => kind.token(),
+            (None, Some(code), _) => code.name(),
+            (None, None, Some(status)) => status.as_str(),
+            (None, None, None) => "_OTHER",
+        }
+    }
+}
+
+impl From<ErrorKind> for Failure {
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, self.grpc, self.status) {
+            (Some(kind), ..) => f.write_str(kind.words()),
+            (None, Some(code), _) => write!(f, "the upstream answered {code}"),
+            (None, None, Some(status)) => write!(f, "the upstream answered {status}"),
+            (None, None, None) => f.write_str("the exchange failed"),
+        }
+    }
+}

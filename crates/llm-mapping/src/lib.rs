@@ -1,0 +1,2 @@
+//! Chat protocols of LLM providers on top of portcullis-param-mapping.
+#![forbid(unsafe_code)]

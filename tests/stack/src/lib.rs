@@ -1,0 +1,1 @@
+//! What only a whole stack with real servers and clients can show.

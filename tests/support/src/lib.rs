@@ -1,0 +1,1 @@
+//! Scripted bodies and the service probe that the tests of every crate use.
