@@ -1,0 +1,266 @@
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::{Delivery, Failure};
+
+/// What happened in one attempt of an exchange.
+///
+/// Retry writes one per attempt; access logs, diagnoses and tests read them. It is plain data: every time is counted from the
+/// start of the exchange.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptRecord {
+    /// The number of the attempt; the original is 1.
+    pub number: NonZeroU32,
+    /// The endpoint that the attempt went to, where a layer below said so.
+    pub endpoint: Option<Arc<str>>,
+    /// When the attempt started, from the start of the exchange.
+    pub started_after: Duration,
+    /// From the call of the inner service to the response head or the error.
+    pub duration: Duration,
+    /// How far the attempt got.
+    pub phase: Phase,
+    /// The bytes of the request body that were handed to the inner service.
+    pub bytes_sent: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What was decided then, and why.
+    pub decision: Decision,
+}
+
+/// How far an attempt got.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// The inner service was not ready for it, or nothing left the client.
+    Connect,
+    /// The request was being sent.
+    Request,
+    /// The request was sent, and the response head did not come.
+    Head,
+    /// The response head came.
+    Body,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// An answer that is no failure.
+    Answered(StatusCode),
+    /// A failure: an answer that is one, or an error.
+    Failed(Failure),
+}
+
+/// What was decided after an attempt, and why.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decision {
+    /// Another attempt, after this wait.
+    Retry {
+        /// How long to wait before it.
+        wait: Duration,
+        /// Where the wait comes from.
+        reason: WaitReason,
+    },
+    /// The exchange ended with what this attempt brought.
+    Stop(StopReason),
+}
+
+/// Where the wait before an attempt comes from.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WaitReason {
+    /// The layer's own backoff.
+    Backoff,
+    /// The `retry-after` of the answer.
+    RetryAfter,
+    /// Nothing: the request had not left, so there is nothing to wait for.
+    Immediate,
+}
+
+/// Why there was no further attempt.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StopReason {
+    /// The answer is no failure.
+    Success,
+    /// The failure is not of a kind that is retried.
+    NotRetriable,
+    /// The upstream may have processed the request, and its method is not idempotent.
+    NotSafe,
+    /// Every attempt that the settings allow was made.
+    AttemptsExhausted,
+    /// The deadline would have passed before the next attempt.
+    Deadline,
+    /// More of the request body was sent than is kept for another attempt.
+    BodyTooLarge,
+    /// The wait that the upstream asked for is longer than the settings allow.
+    WaitTooLong,
+    /// The request is of a sort that is never sent twice: an upgrade, `CONNECT`, `expect: 100-continue`.
+    NotReplayable,
+}
+
+/// Every [`AttemptRecord`] of an exchange, in the extensions of its answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Attempts(Arc<[AttemptRecord]>);
+
+/// Carries the [`Attempts`] of an exchange that ends with an error, and so has no response to put them in.
+///
+/// [`GatewayErrorLayer`](crate::GatewayErrorLayer) puts one into the request's extensions and moves what it holds into the answer. Clones share what they hold.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptLog(Arc<OnceLock<Attempts>>);
+
+// === impl AttemptRecord ===
+
+impl AttemptRecord {
+    /// A record of an attempt that brought this outcome and was the last.
+    #[must_use]
+    pub const fn new(number: NonZeroU32, outcome: Outcome) -> Self {
+        let (phase, decision) = match outcome {
+            Outcome::Answered(_) => (Phase::Body, Decision::Stop(StopReason::Success)),
+            Outcome::Failed(failure) => (
+                match failure.delivery() {
+                    Delivery::NotSent => Phase::Connect,
+                    Delivery::MaybeProcessed => Phase::Head,
+                    Delivery::Answered => Phase::Body,
+                },
+                Decision::Stop(StopReason::NotRetriable),
+            ),
+        };
+        Self {
+            number,
+            endpoint: None,
+            started_after: Duration::ZERO,
+            duration: Duration::ZERO,
+            phase,
+            bytes_sent: 0,
+            outcome,
+            decision,
+        }
+    }
+}
+
+/// One attempt in the manner of an access log: `2@10.0.0.7:80 502 0.013s retry(backoff 0.025s)`.
+impl fmt::Display for AttemptRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.number)?;
+        if let Some(endpoint) = &self.endpoint {
+            write!(f, "@{endpoint}")?;
+        }
+        match &self.outcome {
+            Outcome::Answered(status) => write!(f, " {}", status.as_str())?,
+            Outcome::Failed(failure) => write!(f, " {}", failure.error_type())?,
+        }
+        write!(f, " {:.3}s", self.duration.as_secs_f64())?;
+        match self.decision {
+            Decision::Retry { wait, reason } => {
+                write!(f, " retry({} {:.3}s)", reason.as_str(), wait.as_secs_f64())
+            }
+            Decision::Stop(StopReason::Success) => Ok(()),
+            Decision::Stop(reason) => write!(f, " stop({})", reason.as_str()),
+        }
+    }
+}
+
+// === impl Phase ===
+
+impl Phase {
+    /// Returns the word used in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Request => "request",
+            Self::Head => "head",
+            Self::Body => "body",
+        }
+    }
+}
+
+// === impl WaitReason ===
+
+impl WaitReason {
+    /// Returns the word used in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backoff => "backoff",
+            Self::RetryAfter => "retry_after",
+            Self::Immediate => "immediate",
+        }
+    }
+}
+
+// === impl StopReason ===
+
+impl StopReason {
+    /// Returns the word used in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::NotRetriable => "not_retriable",
+            Self::NotSafe => "not_safe",
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::Deadline => "deadline",
+            Self::BodyTooLarge => "body_too_large",
+            Self::WaitTooLong => "wait_too_long",
+            Self::NotReplayable => "not_replayable",
+        }
+    }
+}
+
+// === impl Attempts ===
+
+impl Attempts {
+    /// Returns the records, the original attempt first.
+    #[must_use]
+    pub fn records(&self) -> &[AttemptRecord] {
+        &self.0
+    }
+
+    /// Returns the record of the last attempt.
+    #[must_use]
+    pub fn last(&self) -> Option<&AttemptRecord> {
+        self.0.last()
+    }
+}
+
+impl From<Vec<AttemptRecord>> for Attempts {
+    fn from(records: Vec<AttemptRecord>) -> Self {
+        Self(records.into())
+    }
+}
+
+/// All attempts on one line, as nginx's list variables do.
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, record) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            record.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+// === impl AttemptLog ===
+
+impl AttemptLog {
+    /// Sets the attempts; what was set before stays.
+    pub fn set(&self, attempts: Attempts) {
+        // The innermost retry is the first to end, and the one that saw the attempts.
+        let _ = self.0.set(attempts);
+    }
+
+    /// Returns the attempts, if they were set.
+    #[must_use]
+    pub fn get(&self) -> Option<&Attempts> {
+        self.0.get()
+    }
+}
