@@ -17,6 +17,7 @@ mod layer;
 mod problem;
 mod proxy_status;
 mod record;
+mod retry_after;
 mod service;
 
 pub use crate::answer::{Answer, DEFAULT_NAME};
@@ -39,4 +40,5 @@ pub use crate::proxy_status::{Hop, PROXY_STATUS, ProxyStatus};
 pub use crate::record::{
     AttemptLog, AttemptRecord, Attempts, Decision, Outcome, Phase, StopReason, WaitReason,
 };
+pub use crate::retry_after::RetryAfter;
 pub use crate::service::GatewayError;
