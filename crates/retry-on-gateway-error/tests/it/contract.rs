@@ -1,0 +1,141 @@
+use std::future::{pending, ready};
+
+use portcullis_retry_on_gateway_error::ReplayBody;
+use portcullis_test_support::{BoxError, Probe, ScriptBody};
+use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
+use tower::{Layer, Service, ServiceExt};
+
+use super::*;
+
+type Attempt = Request<ReplayBody<ScriptBody>>;
+
+#[test]
+fn readiness_is_the_inner_services() {
+    let (probe, handle) = Probe::<_, BoxError>::new(|_: Attempt| ready(answer(200)));
+    let mut service = task::spawn(layer().layer(probe));
+    handle.block();
+    assert_pending!(service.enter(|cx, mut service| service.poll_ready(cx)));
+
+    handle.unblock();
+
+    assert!(service.is_woken());
+    assert_ready_ok!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    handle.fail_readiness("broken");
+    let error = assert_ready_err!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    assert_eq!(error.to_string(), "broken", "the error stays what it was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_calls_the_instance_that_was_made_ready() {
+    let (handler, seen) = upstream([answer(502), refused(), answer(200)]);
+    // The probe panics where a clone is called that was not made ready.
+    let (probe, handle) = Probe::<_, BoxError>::new(handler);
+    let mut service = layer().layer(probe);
+
+    let response = service
+        .ready()
+        .await
+        .unwrap()
+        .call(request("GET", []))
+        .await
+        .unwrap();
+
+    assert_eq!(story(&response), (3, StopReason::Success));
+    assert_eq!(handle.calls(), 3);
+    assert_eq!(seen.bodies().len(), 3);
+    drop(service);
+    assert_eq!(handle.instances(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_readiness_error_before_a_retry_is_an_attempt_like_another() {
+    let (handler, _) = upstream([answer(502), answer(200)]);
+    let (probe, handle) = Probe::<_, BoxError>::new(handler);
+    let mut service = layer().layer(probe);
+    let future = service.ready().await.unwrap().call(request("GET", []));
+
+    handle.fail_readiness(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+    let response = future.await.unwrap();
+
+    assert_eq!(story(&response), (3, StopReason::Success));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_future_ends_everything() {
+    let (probe, handle) = Probe::<_, BoxError>::new(|_: Attempt| pending::<Outcome>());
+    let body = ScriptBody::new([portcullis_test_support::Step::Stall]);
+    let dropped = body.dropped();
+    let mut service = layer().layer(probe);
+    let future = service.ready().await.unwrap().call(Request::new(body));
+    let mut future = task::spawn(future);
+    assert_pending!(future.poll());
+    assert_eq!(handle.in_flight(), 1);
+
+    drop((future, service));
+
+    assert_eq!((handle.in_flight(), handle.instances()), (0, 0));
+    assert!(dropped.load(std::sync::atomic::Ordering::SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_future_dropped_in_the_wait_ends_everything() {
+    let (handler, _) = upstream([answer(502)]);
+    let (probe, handle) = Probe::<_, BoxError>::new(handler);
+    let mut service = layer().layer(probe);
+    let mut future = task::spawn(service.ready().await.unwrap().call(request("GET", [])));
+    assert_pending!(future.poll());
+    assert_eq!((handle.calls(), handle.in_flight()), (1, 0));
+
+    drop((future, service));
+
+    assert_eq!((handle.calls(), handle.instances()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_and_an_error_go_through_unchanged() {
+    let teapot = || {
+        let mut response = answer(418)?;
+        response.headers_mut().insert("x-kept", "yes".parse()?);
+        Ok(response)
+    };
+    let (handler, _) = upstream([teapot(), Err("unknown".into())]);
+    let (probe, _handle) = Probe::<_, BoxError>::new(handler);
+    let mut service = layer().layer(probe);
+
+    let response = service
+        .ready()
+        .await
+        .unwrap()
+        .call(request("GET", []))
+        .await
+        .unwrap();
+
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-kept"]),
+        (418, &"yes".parse().unwrap())
+    );
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "body"
+    );
+    let error = service
+        .ready()
+        .await
+        .unwrap()
+        .call(request("GET", []))
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "unknown");
+}
+
+#[test]
+fn a_ready_answer_needs_no_runtime_and_no_timer() {
+    let (probe, _handle) = Probe::<_, BoxError>::new(|_: Attempt| ready(answer(200)));
+    let mut service = layer().layer(probe);
+    assert_ready_ok!(task::spawn(()).enter(|cx, _| service.poll_ready(cx)));
+
+    let mut future = task::spawn(service.call(request("GET", ["a"])));
+
+    let response = assert_ready!(future.poll()).unwrap();
+    assert_eq!(response.status(), 200);
+}

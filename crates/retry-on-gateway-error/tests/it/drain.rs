@@ -1,0 +1,70 @@
+use portcullis_test_support::{Probe, Step};
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt};
+
+use super::*;
+
+async fn elapsed(discarded: ScriptBody) -> (Duration, bool) {
+    let dropped = discarded.dropped();
+    let (handler, _) = upstream([answer_with(503, discarded), answer(200)]);
+    let (probe, _handle) = Probe::<_, BoxError>::new(handler);
+    let layer = layer().drain(16, Duration::from_millis(100));
+    let start = Instant::now();
+
+    let response = layer
+        .layer(probe)
+        .oneshot(request("GET", []))
+        .await
+        .unwrap();
+
+    assert_eq!(response.status(), 200);
+    (
+        start.elapsed(),
+        dropped.load(std::sync::atomic::Ordering::SeqCst),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_discarded_answer_is_read_while_the_wait_passes() {
+    for (steps, expected, name) in [
+        (vec![Step::data("gone")], 2000, "there at once"),
+        (
+            vec![Step::Wait(Duration::from_millis(1500)), Step::data("gone")],
+            2000,
+            "within the wait",
+        ),
+        (
+            vec![Step::Wait(Duration::from_millis(2050)), Step::data("gone")],
+            2050,
+            "a little later",
+        ),
+        (vec![Step::Stall], 2100, "never: given up after the limit"),
+        (
+            vec![Step::data("0123456789abcdef+"), Step::Stall],
+            2000,
+            "more than the limit",
+        ),
+    ] {
+        let (elapsed, dropped) = elapsed(ScriptBody::new(steps)).await;
+
+        // The timer of the runtime counts in milliseconds, and rounds up.
+        let late = elapsed
+            .checked_sub(Duration::from_millis(expected))
+            .expect(name);
+        assert!(late <= Duration::from_millis(2), "{name}: {elapsed:?}");
+        assert!(dropped, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_discarded_answer_is_held_in_the_wait() {
+    let discarded = ScriptBody::chunks(["gone"]);
+    let dropped = discarded.dropped();
+    let (handler, _) = upstream([answer_with(503, discarded)]);
+    let (probe, _handle) = Probe::<_, BoxError>::new(handler);
+    let mut future = tokio_test::task::spawn(layer().layer(probe).oneshot(request("GET", [])));
+
+    tokio_test::assert_pending!(future.poll());
+
+    assert!(dropped.load(std::sync::atomic::Ordering::SeqCst));
+}

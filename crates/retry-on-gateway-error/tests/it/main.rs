@@ -1,0 +1,120 @@
+//! The layer as a `tower::Service`.
+#![cfg(test)]
+
+mod contract;
+mod drain;
+mod retries;
+mod stacks;
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use portcullis_gateway_error::{Attempts, DefaultClassifier, StopReason};
+use portcullis_retry_on_gateway_error::{Backoff, Direct, ReplayBody, RetryLayer, StandardPolicy};
+use portcullis_test_support::{BoxError, ScriptBody};
+
+/// What the upstream of a test does with one attempt.
+type Outcome = Result<Response<ScriptBody>, BoxError>;
+
+/// What an upstream of a test saw of each attempt.
+#[derive(Clone, Debug, Default)]
+struct Seen(Arc<Mutex<Vec<Sight>>>);
+
+/// Method, `content-length` and body of one attempt.
+type Sight = (String, Option<String>, String);
+
+impl Seen {
+    fn bodies(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(.., body)| body.clone())
+            .collect()
+    }
+}
+
+fn layer() -> RetryLayer<StandardPolicy, DefaultClassifier, Direct> {
+    RetryLayer::new()
+        .max_attempts(NonZeroU32::new(3).unwrap())
+        .backoff(Backoff::fixed(Duration::from_secs(2)))
+}
+
+fn answer(status: u16) -> Outcome {
+    answer_with(status, ScriptBody::chunks(["body"]))
+}
+
+fn answer_with(status: u16, body: ScriptBody) -> Outcome {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    Ok(response)
+}
+
+fn refused() -> Outcome {
+    Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into())
+}
+
+fn reset() -> Outcome {
+    Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into())
+}
+
+/// An upstream that reads each request to its end and then does what the script says.
+fn upstream(
+    script: impl IntoIterator<Item = Outcome>,
+) -> (
+    impl Fn(Request<ReplayBody<ScriptBody>>) -> futures::Boxed<Outcome> + Clone,
+    Seen,
+) {
+    let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
+    let seen = Seen::default();
+    let log = seen.clone();
+    let handler = move |request: Request<ReplayBody<ScriptBody>>| {
+        let (script, log) = (Arc::clone(&script), log.clone());
+        let future: futures::Boxed<Outcome> = Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await?.to_bytes();
+            let length = head.headers.get(http::header::CONTENT_LENGTH);
+            log.0.lock().unwrap().push((
+                head.method.to_string(),
+                length.map(|length| length.to_str().unwrap().to_owned()),
+                String::from_utf8(body.to_vec()).unwrap(),
+            ));
+            script
+                .lock()
+                .unwrap()
+                .pop_front()
+                .expect("no more attempts than the script has")
+        });
+        future
+    };
+    (handler, seen)
+}
+
+mod futures {
+    use std::pin::Pin;
+
+    pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+}
+
+fn request(method: &str, chunks: impl IntoIterator<Item = &'static str>) -> Request<ScriptBody> {
+    Request::builder()
+        .method(method)
+        .uri("http://upstream.test/")
+        .body(ScriptBody::chunks(chunks))
+        .unwrap()
+}
+
+/// The decisions of all attempts on one line, with why it ended.
+fn story<B>(response: &Response<B>) -> (usize, StopReason) {
+    let attempts: &Attempts = response.extensions().get().unwrap();
+    let last = attempts.last().unwrap();
+    let portcullis_gateway_error::Decision::Stop(reason) = last.decision else {
+        panic!("the last attempt stops: {attempts}");
+    };
+    (attempts.records().len(), reason)
+}
