@@ -11,11 +11,17 @@ mod chain;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod io_error;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 mod response;
 #[cfg(feature = "rustls")]
 mod tls;
+#[cfg(feature = "tonic")]
+mod tonic;
+#[cfg(feature = "tower")]
+mod tower;
 
-pub use self::chain::classify_error;
+pub use self::chain::{classify_body_error, classify_error};
 pub use self::response::{classify_response, classify_trailers};
 
 /// Decides what a failed exchange was: which [kind](crate::ErrorKind), and how far the request got.
@@ -98,9 +104,9 @@ knows! {
     io::Error;
     #[cfg(feature = "hyper")] ::hyper::Error;
     #[cfg(feature = "hyper-util")] hyper_util::client::legacy::Error;
-    #[cfg(feature = "reqwest")] reqwest::Error;
-    #[cfg(feature = "tonic")] tonic::Status;
-    #[cfg(feature = "tonic")] tonic::transport::Error;
+    #[cfg(feature = "reqwest")] ::reqwest::Error;
+    #[cfg(feature = "tonic")] ::tonic::Status;
+    #[cfg(feature = "tonic")] ::tonic::transport::Error;
 }
 
 // === impl ErrorChain ===

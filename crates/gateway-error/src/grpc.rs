@@ -72,13 +72,17 @@ impl GrpcCode {
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get("grpc-status")?;
-        let code = value
-            .to_str()
-            .ok()
-            .and_then(|text| text.parse::<usize>().ok())
-            .and_then(|number| Self::ALL.get(number).copied());
+        let code = value.to_str().ok().and_then(|text| text.parse().ok());
 
-        Some(code.unwrap_or(Self::Unknown))
+        Some(code.map_or(Self::Unknown, Self::from_number))
+    }
+
+    /// Returns the code of this number; [`Unknown`](Self::Unknown) where gRPC knows none.
+    #[must_use]
+    pub fn from_number(number: i32) -> Self {
+        let code = usize::try_from(number).ok();
+        code.and_then(|index| Self::ALL.get(index).copied())
+            .unwrap_or(Self::Unknown)
     }
 
     /// Maps an HTTP status to the code that a gRPC client sees when an answer carries no `grpc-status`

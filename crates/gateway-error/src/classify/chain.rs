@@ -11,6 +11,8 @@ pub(super) struct Clue {
     pub(super) kind: Option<ErrorKind>,
     pub(super) exact: bool,
     pub(super) delivery: Option<Delivery>,
+    /// The whole answer, where the error has one.
+    pub(super) failure: Option<Failure>,
 }
 
 /// Classifies an error by itself and by its [sources](Error::source), as deep as they go.
@@ -18,22 +20,32 @@ pub(super) struct Clue {
 /// The deepest error that is known decides the kind, since it is the cause; how far the request got is decided by the outermost that knows it, since only the
 /// client knows what it had sent. An error of which nothing is known is [`ErrorKind::ProxyInternalError`].
 pub fn classify_error(error: &(dyn Error + 'static)) -> Failure {
-    let mut kind = None;
-    let mut delivery = None;
-    let mut next = Some(error);
-    // A chain is short; one that is a ring must not hang us.
-    for _ in 0..32 {
-        let Some(error) = next else { break };
+    walk(error, None)
+}
+
+/// Classifies an error that the body of a response gave: like [`classify_error`], but there was an answer, so the
+/// request was processed, and an end that came too early is [`ErrorKind::HttpResponseIncomplete`].
+pub fn classify_body_error(error: &(dyn Error + 'static)) -> Failure {
+    walk(error, Some(Delivery::Answered))
+}
+
+fn walk(error: &(dyn Error + 'static), known: Option<Delivery>) -> Failure {
+    let (mut kind, mut exact, mut delivery) = (None, false, known);
+    for error in chain(error) {
         if let Some(classified) = error.downcast_ref::<Classified>() {
-            return classified.failure();
+            return at_least(classified.failure(), delivery);
         }
-        let clue = clue(error);
+        // What is deeper than an exact kind can only be a classification of somebody who knew more.
+        if exact {
+            continue;
+        }
+        let clue = clue(error, delivery);
+        if let Some(failure) = clue.failure {
+            return at_least(failure, delivery);
+        }
         delivery = delivery.or(clue.delivery);
         kind = clue.kind.or(kind);
-        if clue.exact {
-            break;
-        }
-        next = source(error);
+        exact = clue.exact;
     }
 
     let failure = Failure::new(kind.unwrap_or(ErrorKind::ProxyInternalError));
@@ -45,32 +57,73 @@ pub fn classify_error(error: &(dyn Error + 'static)) -> Failure {
 
 /// The error and its sources, outermost first: `client error: connect: connection refused`. What repeats the text before it is left out.
 pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = source(error);
-    for _ in 0..32 {
-        let Some(error) = next else { break };
+    let mut text = String::new();
+    for error in chain(error) {
         let inner = error.to_string();
-        if !text.ends_with(&inner) {
+        if text.is_empty() {
+            text = inner;
+        } else if !text.ends_with(&inner) {
             text.push_str(": ");
             text.push_str(&inner);
         }
-        next = source(error);
     }
     text
 }
 
-fn clue(error: &(dyn Error + 'static)) -> Clue {
+/// Nobody further in can make safe what an outer error says was sent.
+fn at_least(failure: Failure, delivery: Option<Delivery>) -> Failure {
+    match delivery {
+        Some(delivery) if delivery > failure.delivery() => failure.delivered(delivery),
+        _ => failure,
+    }
+}
+
+fn clue(error: &(dyn Error + 'static), known: Option<Delivery>) -> Clue {
+    #[cfg(feature = "reqwest")]
+    if let Some(clue) = super::reqwest::clue(error) {
+        return clue;
+    }
+    #[cfg(feature = "tonic")]
+    if let Some(clue) = super::tonic::clue(error) {
+        return clue;
+    }
     #[cfg(feature = "hyper")]
-    if let Some(clue) = super::hyper::clue(error) {
+    if let Some(clue) = super::hyper::clue(error, known) {
         return clue;
     }
     #[cfg(feature = "rustls")]
     if let Some(clue) = super::tls::clue(error) {
         return clue;
     }
+    #[cfg(feature = "tower")]
+    if let Some(clue) = super::tower::clue(error, known) {
+        return clue;
+    }
+    if let Some(error) = error.downcast_ref() {
+        return io_error::clue(error, known);
+    }
+    // The connectors of hyper-util and reqwest have private errors, which say only by their text that a name did not resolve.
+    if known == Some(Delivery::NotSent) && error.to_string().starts_with("dns error") {
+        return Clue::exactly(if chain(error).any(is_timeout) {
+            ErrorKind::DnsTimeout
+        } else {
+            ErrorKind::DnsError
+        });
+    }
+    Clue::default()
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     error
         .downcast_ref()
-        .map_or_else(Clue::default, io_error::clue)
+        .is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// A chain is short; one that is a ring must not hang us.
+fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
+    std::iter::successors(Some(error), |error| source(*error)).take(32)
 }
 
 /// The next error inwards. `io::Error` hides the error that it wraps: its `source` is that error's source.
@@ -94,16 +147,13 @@ impl Clue {
         }
     }
 
-    #[cfg(feature = "hyper")]
     pub(super) fn exactly(kind: ErrorKind) -> Self {
         Self {
-            kind: Some(kind),
             exact: true,
-            delivery: None,
+            ..Self::kind(kind)
         }
     }
 
-    #[cfg(feature = "hyper")]
     pub(super) fn delivered(mut self, delivery: Delivery) -> Self {
         self.delivery = Some(delivery);
         self

@@ -1,0 +1,5 @@
+//! The crate on real sockets, and its layers as services.
+#![cfg(test)]
+
+mod causes;
+mod server;
