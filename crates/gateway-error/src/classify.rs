@@ -5,7 +5,7 @@ use std::io;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
-use crate::{Classified, Failure};
+use crate::{Classified, Failure, StatusError, StatusOr};
 
 mod chain;
 #[cfg(feature = "hyper")]
@@ -53,8 +53,7 @@ pub trait Classify<E> {
     /// Classifies the head of an answer: by the [`Failure`] in its extensions, where a layer of ours made the answer, else by
     /// [`classify_response`](Self::classify_response).
     fn classify_head(&self, head: &Parts) -> Option<Failure> {
-        let local = head.extensions.get::<Failure>().copied();
-        local.or_else(|| self.classify_response(head.status, &head.headers))
+        local(head).or_else(|| self.classify_response(head.status, &head.headers))
     }
 }
 
@@ -65,6 +64,16 @@ pub struct DefaultClassifier;
 /// Takes every type that implements [`Error`], and finds in its [sources](Error::source) what [`DefaultClassifier`] knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ErrorChain;
+
+/// [`Classify::classify_head`], where there is no classifier.
+pub(crate) fn classify_head(head: &Parts) -> Option<Failure> {
+    local(head).or_else(|| classify_response(head.status, &head.headers))
+}
+
+/// What a layer of ours that made the answer says of it.
+fn local(head: &Parts) -> Option<Failure> {
+    head.extensions.get().copied()
+}
 
 // === impl DefaultClassifier ===
 
@@ -99,8 +108,28 @@ macro_rules! knows {
     )*};
 }
 
+impl<E> Classify<StatusOr<E>> for DefaultClassifier
+where
+    Self: Classify<E>,
+{
+    fn classify_error(&self, error: &StatusOr<E>) -> Failure {
+        match error {
+            StatusOr::Status(error) => classify_error(error),
+            StatusOr::Inner(error) => self.classify_error(error),
+        }
+    }
+
+    fn describe_error(&self, error: &StatusOr<E>) -> String {
+        match error {
+            StatusOr::Status(error) => error.to_string(),
+            StatusOr::Inner(error) => self.describe_error(error),
+        }
+    }
+}
+
 knows! {
     Classified;
+    StatusError;
     io::Error;
     #[cfg(feature = "hyper")] ::hyper::Error;
     #[cfg(feature = "hyper-util")] hyper_util::client::legacy::Error;

@@ -24,7 +24,7 @@
 //!
 //! # When to use this
 //! - [`GatewayErrorLayer`] around a client, where errors must become answers: in `axum::Router::layer`, in a proxy, in front of a tonic client.
-//! - `ErrorForStatusLayer` at a caller's edge, where answers of 4xx and 5xx must become errors, as `raise_for_status` does in Python.
+//! - [`ErrorForStatusLayer`] at a caller's edge, where answers of 4xx and 5xx must become errors, as `raise_for_status` does in Python.
 //! - [`classify_error`], [`classify_response`], `Diagnosis` and [`RetryAfter`] alone, in a client of your own.
 //!
 //! # When not
@@ -73,6 +73,7 @@ mod classified;
 mod classify;
 #[cfg(feature = "config")]
 mod config;
+mod error_for_status;
 mod failure;
 mod future;
 mod grpc;
@@ -95,6 +96,9 @@ pub use crate::classify::{
 };
 #[cfg(feature = "config")]
 pub use crate::config::ConfigFile;
+pub use crate::error_for_status::{
+    ErrorForStatus, ErrorForStatusFuture, ErrorForStatusLayer, StatusError, StatusOr,
+};
 pub use crate::failure::Failure;
 pub use crate::future::ResponseFuture;
 pub use crate::grpc::{GrpcCode, is_grpc};

@@ -2,7 +2,7 @@ use std::error::Error;
 use std::io;
 
 use super::io_error;
-use crate::{Classified, Delivery, ErrorKind, Failure};
+use crate::{Classified, Delivery, ErrorKind, Failure, StatusError};
 
 /// What one error of a chain says about the whole.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +79,13 @@ fn at_least(failure: Failure, delivery: Option<Delivery>) -> Failure {
 }
 
 fn clue(error: &(dyn Error + 'static), known: Option<Delivery>) -> Clue {
+    if let Some(error) = error.downcast_ref::<StatusError>() {
+        let plain = || Failure::answered(error.status(), None);
+        return Clue {
+            failure: Some(error.failure().unwrap_or_else(plain)),
+            ..Clue::default()
+        };
+    }
     #[cfg(feature = "reqwest")]
     if let Some(clue) = super::reqwest::clue(error) {
         return clue;

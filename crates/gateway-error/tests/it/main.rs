@@ -2,4 +2,5 @@
 #![cfg(test)]
 
 mod causes;
+mod error_for_status;
 mod server;
