@@ -18,7 +18,6 @@ mod response;
 mod tls;
 #[cfg(feature = "tonic")]
 mod tonic;
-#[cfg(feature = "tower")]
 mod tower;
 
 pub use self::chain::{classify_body_error, classify_error};

@@ -25,7 +25,7 @@
 //! # When to use this
 //! - [`GatewayErrorLayer`] around a client, where errors must become answers: in `axum::Router::layer`, in a proxy, in front of a tonic client.
 //! - [`ErrorForStatusLayer`] at a caller's edge, where answers of 4xx and 5xx must become errors, as `raise_for_status` does in Python.
-//! - [`classify_error`], [`classify_response`], `Diagnosis` and [`RetryAfter`] alone, in a client of your own.
+//! - [`classify_error`], [`classify_response`], [`Diagnosis`] and [`RetryAfter`] alone, in a client of your own.
 //!
 //! # When not
 //! - For errors of handlers: they know better what they mean; use axum's `IntoResponse`.
@@ -73,6 +73,7 @@ mod classified;
 mod classify;
 #[cfg(feature = "config")]
 mod config;
+mod diagnosis;
 mod error_for_status;
 mod failure;
 mod future;
@@ -96,6 +97,7 @@ pub use crate::classify::{
 };
 #[cfg(feature = "config")]
 pub use crate::config::ConfigFile;
+pub use crate::diagnosis::{Diagnosis, FailedHop, RequestFacts};
 pub use crate::error_for_status::{
     ErrorForStatus, ErrorForStatusFuture, ErrorForStatusLayer, StatusError, StatusOr,
 };

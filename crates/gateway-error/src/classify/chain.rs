@@ -59,13 +59,23 @@ fn walk(error: &(dyn Error + 'static), known: Option<Delivery>) -> Failure {
 pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     for error in chain(error) {
-        let inner = error.to_string();
+        let inner = text_of(error);
         if text.is_empty() {
             text = inner;
         } else if !text.ends_with(&inner) {
             text.push_str(": ");
             text.push_str(&inner);
         }
+    }
+    text
+}
+
+/// The error's own text. That of reqwest holds the URI, and it must not bring a secret into a log.
+fn text_of(error: &(dyn Error + 'static)) -> String {
+    let text = error.to_string();
+    #[cfg(feature = "reqwest")]
+    if let Some(url) = error.downcast_ref().and_then(reqwest::Error::url) {
+        return text.replace(url.as_str(), &crate::diagnosis::redact_uri(url.as_str()));
     }
     text
 }
@@ -102,7 +112,6 @@ fn clue(error: &(dyn Error + 'static), known: Option<Delivery>) -> Clue {
     if let Some(clue) = super::tls::clue(error) {
         return clue;
     }
-    #[cfg(feature = "tower")]
     if let Some(clue) = super::tower::clue(error, known) {
         return clue;
     }
