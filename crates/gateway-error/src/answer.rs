@@ -48,7 +48,7 @@ impl Answer {
             grpc: kind.grpc_code(),
             hop,
             detail: None,
-            retry_after: None,
+            retry_after: failure.retry_after(),
             members: Vec::new(),
         }
     }
@@ -77,7 +77,7 @@ impl Answer {
         self
     }
 
-    /// Sets the time after which the caller may come back, sent as `retry-after` in whole seconds, rounded up.
+    /// Sets the time after which the caller may come back, sent as `retry-after` in whole seconds, rounded up. Default: what the failure says.
     pub const fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self

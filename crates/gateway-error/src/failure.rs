@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -17,6 +18,7 @@ pub struct Failure {
     status: Option<StatusCode>,
     grpc: Option<GrpcCode>,
     local: bool,
+    retry_after: Option<Duration>,
 }
 
 // === impl Failure ===
@@ -30,6 +32,7 @@ impl Failure {
             status: None,
             grpc: None,
             local: true,
+            retry_after: None,
         }
     }
 
@@ -41,6 +44,7 @@ impl Failure {
             status: Some(status),
             grpc: None,
             local: false,
+            retry_after: None,
         }
     }
 
@@ -52,12 +56,19 @@ impl Failure {
             status: Some(status),
             grpc: Some(code),
             local: false,
+            retry_after: None,
         }
     }
 
     /// Replaces how far the request got, where more is known than the kind says.
     pub const fn delivered(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
+        self
+    }
+
+    /// Says when the caller may come back: [`Answer`](crate::Answer) sends it as `Retry-After`.
+    pub const fn come_back_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -83,6 +94,12 @@ impl Failure {
     #[must_use]
     pub const fn grpc_code(&self) -> Option<GrpcCode> {
         self.grpc
+    }
+
+    /// Returns when the caller may come back, where that is known.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Says whether this hop found the failure, as opposed to an answer that came from upstream.

@@ -1,13 +1,17 @@
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{self, Poll, ready};
 
 use http::Response;
+use http::response::Parts;
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use crate::layer::Answers;
 use crate::service::Refusal;
-use crate::{AnswerBody, AttemptLog, Audience, Classify};
+use crate::{
+    AnswerBody, AttemptLog, Attempts, Audience, Classify, Diagnosis, Failure, RequestFacts,
+};
 
 pin_project! {
     /// The future of [`GatewayError`](crate::GatewayError).
@@ -15,51 +19,51 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseFuture<F, C> {
         #[pin]
-        state: State<F, C>,
-        answers: Answers,
-        audience: Audience,
-        log: AttemptLog,
+        state: State<F>,
+        classifier: C,
+        context: Context,
     }
 }
 
 pin_project! {
     #[project = StateProject]
     #[derive(Debug)]
-    enum State<F, C> {
+    enum State<F> {
         // The inner service works on it.
-        Called { #[pin] inner: F, classifier: C },
+        Called { #[pin] inner: F },
         // The inner service was never ready for it; `None` after it was told.
         Refused { refusal: Option<Refusal> },
     }
 }
 
+/// What is remembered of an exchange until it ends.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) answers: Answers,
+    pub(crate) audience: Audience,
+    pub(crate) log: AttemptLog,
+    /// The request and when it came, where failures are diagnosed.
+    pub(crate) facts: Option<Box<(RequestFacts, Instant)>>,
+}
+
 // === impl ResponseFuture ===
 
 impl<F, C> ResponseFuture<F, C> {
-    pub(crate) const fn new(
-        inner: F,
-        classifier: C,
-        answers: Answers,
-        audience: Audience,
-        log: AttemptLog,
-    ) -> Self {
+    pub(crate) const fn new(inner: F, classifier: C, context: Context) -> Self {
         Self {
-            state: State::Called { inner, classifier },
-            answers,
-            audience,
-            log,
+            state: State::Called { inner },
+            classifier,
+            context,
         }
     }
 
-    pub(crate) fn refused(refusal: Refusal, answers: Answers, audience: Audience) -> Self {
-        let state = State::Refused {
-            refusal: Some(refusal),
-        };
+    pub(crate) const fn refused(refusal: Refusal, classifier: C, context: Context) -> Self {
         Self {
-            state,
-            answers,
-            audience,
-            log: AttemptLog::default(),
+            state: State::Refused {
+                refusal: Some(refusal),
+            },
+            classifier,
+            context,
         }
     }
 }
@@ -71,14 +75,18 @@ where
 {
     type Output = Result<Response<AnswerBody<ResBody>>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let refusal = match this.state.project() {
-            StateProject::Called { inner, classifier } => match ready!(inner.poll(cx)) {
-                Ok(response) => return Poll::Ready(Ok(response.map(AnswerBody::inner))),
+            StateProject::Called { inner } => match ready!(inner.poll(cx)) {
+                Ok(response) => {
+                    let classify = |head: &Parts| this.classifier.classify_head(head);
+                    let response = this.context.watch(response, classify);
+                    return Poll::Ready(Ok(response.map(AnswerBody::inner)));
+                }
                 Err(error) => Refusal {
-                    failure: classifier.classify_error(&error),
-                    details: classifier.describe_error(&error),
+                    failure: this.classifier.classify_error(&error),
+                    details: this.classifier.describe_error(&error),
                 },
             },
             StateProject::Refused { refusal } => match refusal.take() {
@@ -87,23 +95,58 @@ where
                 None => return Poll::Pending,
             },
         };
+        Poll::Ready(Ok(this.context.answer(refusal)))
+    }
+}
 
-        let Refusal { failure, details } = refusal;
-        tracing::warn!(
-            error.r#type = failure.error_type(),
-            delivery = failure.delivery().as_str(),
-            attempts = this.log.get().map(tracing::field::display),
-            error = details,
-            "exchange failed",
-        );
-        let details = this.answers.expose_details().then_some(details);
-        let mut response = this
-            .answers
-            .answer(failure, details)
-            .into_response(this.audience);
-        if let Some(attempts) = this.log.get() {
-            response.extensions_mut().insert(attempts.clone());
+// === impl Context ===
+
+impl Context {
+    /// Diagnoses an answer of the inner service that is a gateway error, where that was asked for.
+    fn watch<B>(
+        &self,
+        response: Response<B>,
+        classify: impl FnOnce(&Parts) -> Option<Failure>,
+    ) -> Response<B> {
+        if self.facts.is_none() {
+            return response;
         }
-        Poll::Ready(Ok(response))
+        let (head, body) = response.into_parts();
+        if let Some(diagnosis) = classify(&head).and_then(|failure| self.diagnosis(failure)) {
+            diagnosis.response(&head).emit();
+        }
+        Response::from_parts(head, body)
+    }
+
+    fn answer<B>(&self, refusal: Refusal) -> Response<AnswerBody<B>> {
+        let Refusal { failure, details } = refusal;
+        match self.diagnosis(failure) {
+            Some(diagnosis) => diagnosis.error(details.as_str()).emit(),
+            None => tracing::warn!(
+                error.r#type = failure.error_type(),
+                delivery = failure.delivery().as_str(),
+                attempts = self.log.get().map(tracing::field::display),
+                error = details,
+                "exchange failed",
+            ),
+        }
+        let details = self.answers.expose_details().then_some(details);
+        let answer = self.answers.answer(failure, details);
+        let mut response = answer.into_response(&self.audience);
+        if let Some(attempts) = self.log.get() {
+            response
+                .extensions_mut()
+                .insert::<Attempts>(attempts.clone());
+        }
+        response
+    }
+
+    fn diagnosis(&self, failure: Failure) -> Option<Diagnosis> {
+        let (request, started) = self.facts.as_deref()?;
+        let diagnosis = Diagnosis::new(request, failure).elapsed(started.elapsed());
+        Some(match self.log.get() {
+            Some(attempts) => diagnosis.attempts(attempts.clone()),
+            None => diagnosis,
+        })
     }
 }

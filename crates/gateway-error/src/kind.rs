@@ -218,6 +218,10 @@ impl ErrorKind {
     ///
     /// A name that does not resolve is most often a service that is not there yet or not there any more, which is what 503 says;
     /// a request that was routed wrongly is a fault of the gateway chain, which is what 502 says.
+    ///
+    /// An upstream in maintenance is seen as what it does: its port is closed ([`ConnectionRefused`](Self::ConnectionRefused)) or its connections end
+    /// ([`ConnectionTerminated`](Self::ConnectionTerminated)), so 502 too. Where it still answers, its answer passes as it is, and where a health check has
+    /// taken it out before, it is [`DestinationUnavailable`](Self::DestinationUnavailable): 503, which says that it comes back.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -418,6 +422,22 @@ mod tests {
         }
         assert_eq!(ErrorKind::ALL.len(), 32, "RFC 9209 has 32 error types");
         assert!("no_such_type".parse::<ErrorKind>().is_err());
+    }
+
+    #[test]
+    fn four_situations_have_their_status() {
+        for (situation, kind, status) in [
+            ("the name does not resolve", ErrorKind::DnsError, 503),
+            ("an invalid answer", ErrorKind::HttpProtocolError, 502),
+            ("an invalid answer", ErrorKind::HttpResponseIncomplete, 502),
+            ("maintenance", ErrorKind::ConnectionRefused, 502),
+            ("maintenance", ErrorKind::ConnectionTerminated, 502),
+            ("a wrong route", ErrorKind::DestinationNotFound, 502),
+            ("a wrong route", ErrorKind::DestinationIpUnroutable, 502),
+            ("a wrong route", ErrorKind::ProxyLoopDetected, 502),
+        ] {
+            assert_eq!(kind.status().as_u16(), status, "{situation}: {kind}");
+        }
     }
 
     #[test]

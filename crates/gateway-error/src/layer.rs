@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -21,7 +21,8 @@ pub struct GatewayErrorLayer<C = DefaultClassifier> {
 pub(crate) struct Answers {
     name: Arc<str>,
     expose_details: bool,
-    statuses: Arc<HashMap<ErrorKind, StatusCode>>,
+    diagnose: bool,
+    statuses: Arc<BTreeMap<ErrorKind, StatusCode>>,
 }
 
 // === impl GatewayErrorLayer ===
@@ -45,6 +46,7 @@ impl<C> GatewayErrorLayer<C> {
         let answers = Answers {
             name: DEFAULT_NAME.into(),
             expose_details: false,
+            diagnose: false,
             statuses: Arc::default(),
         };
         Self {
@@ -62,6 +64,13 @@ impl<C> GatewayErrorLayer<C> {
     /// Says whether the text of the error, with its sources, goes to the caller. Default: no. It goes to the log either way.
     pub const fn expose_details(mut self, expose: bool) -> Self {
         self.answers.expose_details = expose;
+        self
+    }
+
+    /// Says whether a failure is logged as a whole [`Diagnosis`](crate::Diagnosis), and answers of the inner service that are gateway errors too.
+    /// Default: no, because it copies the method, the URI and the headers of every request.
+    pub const fn diagnose(mut self, diagnose: bool) -> Self {
+        self.answers.diagnose = diagnose;
         self
     }
 
@@ -96,6 +105,10 @@ impl<S, C: Clone> Layer<S> for GatewayErrorLayer<C> {
 impl Answers {
     pub(crate) fn expose_details(&self) -> bool {
         self.expose_details
+    }
+
+    pub(crate) fn diagnose(&self) -> bool {
+        self.diagnose
     }
 
     /// The answer for a failure; `details` is what the log says, for the caller only where that was asked for.

@@ -81,6 +81,8 @@ mod grpc;
 mod invalid_config;
 mod kind;
 mod layer;
+#[cfg(feature = "config")]
+mod layer_config;
 mod problem;
 mod proxy_status;
 mod record;
@@ -107,6 +109,8 @@ pub use crate::grpc::{GrpcCode, is_grpc};
 pub use crate::invalid_config::InvalidConfig;
 pub use crate::kind::{Delivery, ErrorKind, UnknownErrorKind};
 pub use crate::layer::GatewayErrorLayer;
+#[cfg(feature = "config")]
+pub use crate::layer_config::Config;
 pub use crate::problem::Problem;
 pub use crate::proxy_status::{Hop, PROXY_STATUS, ProxyStatus};
 pub use crate::record::{

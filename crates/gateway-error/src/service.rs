@@ -2,11 +2,12 @@ use std::convert::Infallible;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
+use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::future::ResponseFuture;
+use crate::future::{Context as Exchange, ResponseFuture};
 use crate::layer::Answers;
-use crate::{AnswerBody, AttemptLog, Audience, Classify, Failure};
+use crate::{AnswerBody, AttemptLog, Audience, Classify, Failure, RequestFacts};
 
 /// The service that [`GatewayErrorLayer`](crate::GatewayErrorLayer) makes.
 ///
@@ -77,17 +78,22 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let audience = Audience::of(&request);
         let log = AttemptLog::default();
         request.extensions_mut().insert(log.clone());
+        let exchange = Exchange {
+            answers: self.answers.clone(),
+            audience: Audience::of(&request),
+            log,
+            facts: self.answers.diagnose().then(|| {
+                let facts = RequestFacts::of(&request);
+                Box::new((facts, Instant::now()))
+            }),
+        };
         let classifier = self.classifier.clone();
-        let answers = self.answers.clone();
 
         match self.refused.take() {
-            Some(refusal) => ResponseFuture::refused(refusal, answers, audience),
-            None => {
-                ResponseFuture::new(self.inner.call(request), classifier, answers, audience, log)
-            }
+            Some(refusal) => ResponseFuture::refused(refusal, classifier, exchange),
+            None => ResponseFuture::new(self.inner.call(request), classifier, exchange),
         }
     }
 }

@@ -3,4 +3,5 @@
 
 mod causes;
 mod error_for_status;
+mod layer;
 mod server;
