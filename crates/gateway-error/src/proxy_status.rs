@@ -47,18 +47,11 @@ impl ProxyStatus {
     /// ([RFC 9651, section 4.2](https://www.rfc-editor.org/rfc/rfc9651#section-4.2)).
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let mut lines = headers.get_all(PROXY_STATUS).iter();
-        let first = lines.next()?;
-        let list: sfv::List = match lines.next() {
-            None => sfv::Parser::new(first.as_bytes()).parse().ok()?,
-            Some(_) => {
-                let lines: Vec<_> = headers
-                    .get_all(PROXY_STATUS)
-                    .iter()
-                    .map(HeaderValue::as_bytes)
-                    .collect();
-                sfv::Parser::new(&lines.join(&b", "[..])).parse().ok()?
-            }
+        headers.get(PROXY_STATUS)?;
+        let lines: Vec<_> = lines(headers).map(HeaderValue::as_bytes).collect();
+        let list: sfv::List = match lines[..] {
+            [line] => sfv::Parser::new(line).parse().ok()?,
+            _ => sfv::Parser::new(&lines.join(&b", "[..])).parse().ok()?,
         };
         let hops = list.into_iter().filter_map(Hop::from_entry).collect();
 
@@ -72,10 +65,13 @@ impl ProxyStatus {
         let Some(value) = hop.to_header_value() else {
             return;
         };
-        if Self::from_headers(headers).is_some() {
-            headers.append(PROXY_STATUS, value);
-        } else {
-            headers.insert(PROXY_STATUS, value);
+        let theirs: Vec<_> = match Self::from_headers(headers) {
+            Some(_) => lines(headers).cloned().collect(),
+            None => Vec::new(),
+        };
+        headers.remove(PROXY_STATUS);
+        for line in theirs.into_iter().chain([value]) {
+            headers.append(PROXY_STATUS, line);
         }
     }
 
@@ -187,6 +183,13 @@ impl fmt::Display for Hop {
     }
 }
 
+/// Every line of the field but the empty ones: a list does not parse that has one of them beside others.
+fn lines(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
+    let is_blank = |line: &HeaderValue| line.as_bytes().trim_ascii().is_empty();
+    let lines = headers.get_all(PROXY_STATUS).iter();
+    lines.filter(move |line| !is_blank(line))
+}
+
 fn token_or_string(value: &str) -> BareItem {
     TokenRef::from_str(value).map_or_else(|_| string(value), |token| token.to_owned().into())
 }
@@ -219,6 +222,8 @@ fn text(value: &BareItem) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn headers(lines: &[&str]) -> HeaderMap {
@@ -281,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_line_does_not_spoil_the_others() {
+        let mut headers = headers(&["", "cdn;error=dns_error", " "]);
+
+        ProxyStatus::append(&mut headers, &Hop::new("gw"));
+
+        assert_eq!(
+            headers.get_all(PROXY_STATUS).iter().collect::<Vec<_>>(),
+            ["cdn;error=dns_error", "gw"]
+        );
+    }
+
+    #[test]
     fn unknown_parameters_are_written_back() {
         let status =
             ProxyStatus::from_headers(&headers(&["a;error=tls_alert_received;alert-id=40"]));
@@ -288,5 +305,85 @@ mod tests {
         let value = status.unwrap().hops()[0].to_header_value();
 
         assert_eq!(value.unwrap(), "a;error=tls_alert_received;alert-id=40");
+    }
+
+    #[test]
+    fn what_a_field_says_is_read() {
+        for (line, hops, failed) in [
+            ("", 0, None),
+            ("a", 1, None),
+            ("\"a b\";error=x_y", 1, Some("a b: x_y")),
+            ("a;error=\"dns_error\"", 1, Some("a: dns_error")),
+            ("a;error", 1, Some("a: true")),
+            ("(a b), c;error=dns_error", 1, Some("c: dns_error")),
+            (
+                "a;received-status=502, b;error=dns_error;details=\"no\"",
+                2,
+                Some("b: dns_error (no)"),
+            ),
+            ("a;received-status=99999", 1, None),
+            ("1.5;x=?1;y=:AA==:;z=@7", 1, None),
+        ] {
+            let status = ProxyStatus::from_headers(&headers(&[line])).unwrap();
+
+            assert_eq!(status.hops().len(), hops, "{line}");
+            let told = status.failed_hop().map(ToString::to_string);
+            assert_eq!(told.as_deref(), failed, "{line}");
+        }
+        for line in ["a,", "a;;b", "\"a", "a b", "a;Error=x", "\u{e4}"] {
+            assert_eq!(ProxyStatus::from_headers(&headers(&[line])), None, "{line}");
+        }
+    }
+
+    fn printable() -> impl Strategy<Value = Option<String>> {
+        proptest::option::of("[ -~]{0,20}")
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_ignored(lines: Vec<Vec<u8>>) {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                if let Ok(value) = HeaderValue::from_bytes(&line) {
+                    headers.append(PROXY_STATUS, value);
+                }
+            }
+
+            let read = ProxyStatus::from_headers(&headers);
+            let before = read.map_or(0, |status| status.hops().len());
+            ProxyStatus::append(&mut headers, &Hop::new("gw"));
+
+            let after = ProxyStatus::from_headers(&headers).unwrap();
+            prop_assert_eq!(after.hops().len(), before + 1);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(
+            name in "[ -~]{0,20}",
+            error in printable(),
+            next_hop in printable(),
+            details in printable(),
+            status in proptest::option::of(100_u16..1000),
+        ) {
+            let mut hop = Hop::new(name);
+            hop.error = error;
+            hop.next_hop = next_hop;
+            hop.details = details;
+            hop.received_status = status.and_then(|status| StatusCode::from_u16(status).ok());
+            let mut headers = HeaderMap::new();
+
+            ProxyStatus::append(&mut headers, &hop);
+
+            let read = ProxyStatus::from_headers(&headers).unwrap();
+            prop_assert_eq!(read.hops(), &[hop]);
+        }
+
+        #[test]
+        fn any_text_can_be_written(name: String, details: String) {
+            let mut hop = Hop::new(name);
+            hop.details = Some(details);
+
+            prop_assert!(hop.to_header_value().is_some());
+        }
     }
 }
