@@ -128,6 +128,8 @@ fn thousandths(item: &sfv::Item) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -143,6 +145,11 @@ mod tests {
             ("text/html;q=0.5, application/problem+json", Format::Problem),
             ("text/html;q=0, text/*", Format::Text),
             ("text/plain;q=0.9, */*;q=0.1", Format::Text),
+            ("application/problem+json, text/html", Format::Problem),
+            ("text/html, application/json;q=0.9", Format::Html),
+            ("text/html;charset=utf-8;q=0.9", Format::Html),
+            ("*/*;q=0", Format::Problem),
+            ("", Format::Problem),
             ("image/png", Format::Problem),
             ("not,,an accept", Format::Problem),
         ] {
@@ -153,5 +160,36 @@ mod tests {
             assert_eq!(audience.format(), expected, "accept: {accept}");
         }
         assert_eq!(Audience::default().format(), Format::Problem);
+    }
+
+    #[test]
+    fn grpc_and_head_are_told_apart() {
+        for (method, content_type, grpc, head) in [
+            (Method::POST, "application/grpc", true, false),
+            (Method::POST, "application/grpc+proto", true, false),
+            (Method::POST, "application/grpc-web", false, false),
+            (Method::HEAD, "text/plain", false, true),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
+
+            let audience = Audience::from_parts(&method, &headers);
+
+            assert_eq!(
+                (audience.is_grpc(), audience.is_head()),
+                (grpc, head),
+                "{content_type}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_accept_has_a_form(bytes: Vec<u8>) {
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                let headers = HeaderMap::from_iter([(header::ACCEPT, value)]);
+                Audience::from_parts(&Method::GET, &headers).format();
+            }
+        }
     }
 }

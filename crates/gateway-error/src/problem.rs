@@ -100,6 +100,8 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -135,5 +137,42 @@ mod tests {
             (None, None, Some("t"))
         );
         assert!(Problem::from_slice(b"[]").is_err());
+    }
+
+    #[test]
+    fn the_members_of_the_rfc_come_first() {
+        let mut problem = Problem::new(StatusCode::FORBIDDEN);
+        problem.kind = Some("https://example.com/probs/out-of-credit".to_owned());
+        problem.instance = Some("/account/12345".to_owned());
+        problem
+            .extensions
+            .insert("balance".to_owned(), Value::from(30));
+
+        assert_eq!(
+            problem.to_json(),
+            r#"{"type":"https://example.com/probs/out-of-credit","title":"Forbidden","status":403,"instance":"/account/12345","balance":30}"#
+        );
+        assert_eq!(Problem::default().to_json(), "{}");
+    }
+
+    fn text() -> impl Strategy<Value = Option<String>> {
+        proptest::option::of(".{0,20}")
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            let _ = Problem::from_slice(&bytes);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(
+            kind in text(), title in text(), detail in text(), instance in text(), status in 100_u16..1000
+        ) {
+            let status = StatusCode::from_u16(status).ok();
+            let problem = Problem { kind, title, status, detail, instance, ..Problem::default() };
+
+            prop_assert_eq!(Problem::from_slice(problem.to_json().as_bytes()).unwrap(), problem);
+        }
     }
 }

@@ -264,3 +264,118 @@ impl AttemptLog {
         self.0.get()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorKind, GrpcCode};
+
+    fn record(number: u32, outcome: Outcome, decision: Decision) -> AttemptRecord {
+        let mut record = AttemptRecord::new(NonZeroU32::new(number).unwrap(), outcome);
+        record.decision = decision;
+        record.duration = Duration::from_micros(12_600);
+        record
+    }
+
+    fn wait(reason: WaitReason) -> Decision {
+        let wait = Duration::from_millis(25);
+        Decision::Retry { wait, reason }
+    }
+
+    #[test]
+    fn one_attempt_is_a_few_words() {
+        let bad_gateway = Failure::answered(StatusCode::BAD_GATEWAY, None);
+        let looked_up = Failure::answered(StatusCode::BAD_GATEWAY, Some(ErrorKind::DnsError));
+        let grpc = Failure::answered_grpc(StatusCode::OK, GrpcCode::Unavailable);
+        let refused = Failure::new(ErrorKind::ConnectionRefused);
+        for (outcome, decision, expected) in [
+            (
+                Outcome::Answered(StatusCode::OK),
+                Decision::Stop(StopReason::Success),
+                "1 200 0.013s",
+            ),
+            (
+                Outcome::Failed(bad_gateway),
+                wait(WaitReason::Backoff),
+                "1 502 0.013s retry(backoff 0.025s)",
+            ),
+            (
+                Outcome::Failed(looked_up),
+                wait(WaitReason::RetryAfter),
+                "1 dns_error 0.013s retry(retry_after 0.025s)",
+            ),
+            (
+                Outcome::Failed(grpc),
+                Decision::Stop(StopReason::AttemptsExhausted),
+                "1 UNAVAILABLE 0.013s stop(attempts_exhausted)",
+            ),
+            (
+                Outcome::Failed(refused),
+                wait(WaitReason::Immediate),
+                "1 connection_refused 0.013s retry(immediate 0.025s)",
+            ),
+            (
+                Outcome::Failed(refused),
+                Decision::Stop(StopReason::Deadline),
+                "1 connection_refused 0.013s stop(deadline)",
+            ),
+        ] {
+            assert_eq!(record(1, outcome, decision).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn an_exchange_is_one_line() {
+        let failed = Outcome::Failed(ErrorKind::ConnectionRefused.into());
+        let mut first = record(1, failed, wait(WaitReason::Backoff));
+        first.endpoint = Some("10.0.0.7:80".into());
+        let answered = Outcome::Answered(StatusCode::OK);
+        let second = record(2, answered, Decision::Stop(StopReason::Success));
+
+        let attempts = Attempts::from(vec![first, second.clone()]);
+
+        assert_eq!(
+            attempts.to_string(),
+            "1@10.0.0.7:80 connection_refused 0.013s retry(backoff 0.025s), 2 200 0.013s"
+        );
+        assert_eq!(attempts.last(), Some(&second));
+        assert_eq!(Attempts::default().to_string(), "");
+    }
+
+    #[test]
+    fn the_phase_follows_from_how_far_the_request_got() {
+        for (outcome, phase) in [
+            (Outcome::Answered(StatusCode::OK), "body"),
+            (
+                Outcome::Failed(ErrorKind::ConnectionRefused.into()),
+                "connect",
+            ),
+            (
+                Outcome::Failed(ErrorKind::ConnectionTerminated.into()),
+                "head",
+            ),
+            (
+                Outcome::Failed(ErrorKind::HttpResponseIncomplete.into()),
+                "body",
+            ),
+        ] {
+            let record = AttemptRecord::new(NonZeroU32::MIN, outcome);
+
+            assert_eq!(record.phase.as_str(), phase, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_log_stays() {
+        let log = AttemptLog::default();
+        let answered = Outcome::Answered(StatusCode::OK);
+        let inner = Attempts::from(vec![AttemptRecord::new(NonZeroU32::MIN, answered)]);
+
+        let clone = log.clone();
+
+        log.set(inner.clone());
+        log.set(Attempts::default());
+
+        assert_eq!(clone.get(), Some(&inner), "clones share what they hold");
+    }
+}

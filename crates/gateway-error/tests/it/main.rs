@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod causes;
+mod client;
+mod clients;
 mod error_for_status;
 mod layer;
 mod server;
