@@ -64,6 +64,29 @@
 //! A test gives each cause on a real socket and compares. hyper does not tell a close before the head from one inside it. What is not in the table is
 //! [`ErrorKind::ProxyInternalError`]; [`Classified`], a closure or a [`Classify`] of yours tell more. An answer is a gateway error when it is 502, 503 or
 //! 504, or a gRPC UNAVAILABLE; its kind is what `Proxy-Status` says.
+//!
+//! # Defaults
+//! | setting | default | why |
+//! | --- | --- | --- |
+//! | `GatewayErrorLayer::name` | `portcullis` | the member of `Proxy-Status` needs one |
+//! | `status` | [`ErrorKind::status`] | RFC 9209's, but 503 for a name that does not resolve and 502 for a wrong route |
+//! | `expose_details` | no | addresses and paths are for the log |
+//! | `diagnose` | no | it copies the head of every request |
+//! | `ErrorForStatusLayer::is_error` | 400 to 599 | what `raise_for_status` takes |
+//! | `body_limit` | 4 KiB | an error message, not a download |
+//!
+//! # Order
+//! [`GatewayErrorLayer`] is the outermost: errors of all layers inside become answers, and outside of it `Error = Infallible`. Inside of retry it would
+//! still work, since retry reads the [`Failure`] in an answer's extensions, but each attempt that fails would be logged as a failed exchange.
+//! [`ErrorForStatusLayer`] is outside of everything, in a client only: outside of [`GatewayErrorLayer`] it makes errors of its answers again.
+//!
+//! # Cost
+//! An exchange that succeeds pays one allocation for the [`AttemptLog`], a shared copy of one header and two counters. A failure pays for its text and its answer.
+//!
+//! # Cancellation and limits
+//! Dropping a future drops the inner future and whatever was read. A body that is over the limit of [`ErrorForStatusLayer`] is cut there and let go;
+//! its time is not limited, that is for `portcullis-timeout` below it. A chain of errors is followed 32 deep, a diagnosis shows 32 headers of
+//! 256 characters each, and [`RetryAfter::MAX`] is the longest wait.
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -118,3 +141,8 @@ pub use crate::record::{
 };
 pub use crate::retry_after::RetryAfter;
 pub use crate::service::GatewayError;
+
+/// The README's example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
