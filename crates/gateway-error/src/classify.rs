@@ -56,7 +56,7 @@ pub trait Classify<E> {
     }
 }
 
-/// Knows [`Infallible`], [`io::Error`], [`Classified`], boxed errors and, behind features, the errors of hyper, hyper-util, tonic and reqwest.
+/// Knows [`Infallible`], [`io::Error`], [`Classified`], [`StatusError`], [`StatusOr`], boxed errors and, behind features, the errors of hyper, hyper-util, tonic and reqwest.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultClassifier;
 

@@ -21,7 +21,7 @@ pin_project! {
         #[pin]
         state: State<F>,
         classifier: C,
-        context: Context,
+        exchange: Exchange,
     }
 }
 
@@ -38,7 +38,7 @@ pin_project! {
 
 /// What is remembered of an exchange until it ends.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub(crate) struct Exchange {
     pub(crate) answers: Answers,
     pub(crate) audience: Audience,
     pub(crate) log: AttemptLog,
@@ -49,21 +49,21 @@ pub(crate) struct Context {
 // === impl ResponseFuture ===
 
 impl<F, C> ResponseFuture<F, C> {
-    pub(crate) const fn new(inner: F, classifier: C, context: Context) -> Self {
+    pub(crate) const fn new(inner: F, classifier: C, exchange: Exchange) -> Self {
         Self {
             state: State::Called { inner },
             classifier,
-            context,
+            exchange,
         }
     }
 
-    pub(crate) const fn refused(refusal: Refusal, classifier: C, context: Context) -> Self {
+    pub(crate) const fn refused(refusal: Refusal, classifier: C, exchange: Exchange) -> Self {
         Self {
             state: State::Refused {
                 refusal: Some(refusal),
             },
             classifier,
-            context,
+            exchange,
         }
     }
 }
@@ -81,7 +81,7 @@ where
             StateProject::Called { inner } => match ready!(inner.poll(cx)) {
                 Ok(response) => {
                     let classify = |head: &Parts| this.classifier.classify_head(head);
-                    let response = this.context.watch(response, classify);
+                    let response = this.exchange.watch(response, classify);
                     return Poll::Ready(Ok(response.map(AnswerBody::inner)));
                 }
                 Err(error) => Refusal {
@@ -95,13 +95,13 @@ where
                 None => return Poll::Pending,
             },
         };
-        Poll::Ready(Ok(this.context.answer(refusal)))
+        Poll::Ready(Ok(this.exchange.answer(refusal)))
     }
 }
 
-// === impl Context ===
+// === impl Exchange ===
 
-impl Context {
+impl Exchange {
     /// Diagnoses an answer of the inner service that is a gateway error, where that was asked for.
     fn watch<B>(
         &self,

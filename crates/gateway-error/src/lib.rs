@@ -24,6 +24,7 @@
 //!
 //! # When to use this
 //! - [`GatewayErrorLayer`] around a client, where errors must become answers: in `axum::Router::layer`, in a proxy, in front of a tonic client.
+//!   With `.diagnose(true)` its log event is a whole [`Diagnosis`].
 //! - [`ErrorForStatusLayer`] at a caller's edge, where answers of 4xx and 5xx must become errors, as `raise_for_status` does in Python.
 //! - [`classify_error`], [`classify_response`], [`Diagnosis`] and [`RetryAfter`] alone, in a client of your own.
 //!
@@ -61,7 +62,8 @@
 //! | a pooled connection that was found dead | `connection_terminated` | not sent |
 //! | a pooled connection that dies under the request | `connection_terminated` | maybe processed |
 //!
-//! A test gives each cause on a real socket and compares. hyper does not tell a close before the head from one inside it. What is not in the table is
+//! A test gives each cause on a real socket and compares. hyper does not tell a close before the head from one inside it. h2 does not tell the
+//! last stream id, but fails a stream with a GOAWAY only where the id is lower, and where hyper was just about to use the connection. What is not in the table is
 //! [`ErrorKind::ProxyInternalError`]; [`Classified`], a closure or a [`Classify`] of yours tell more. An answer is a gateway error when it is 502, 503 or
 //! 504, or a gRPC UNAVAILABLE; its kind is what `Proxy-Status` says.
 //!
@@ -81,7 +83,8 @@
 //! [`ErrorForStatusLayer`] is outside of everything, in a client only: outside of [`GatewayErrorLayer`] it makes errors of its answers again.
 //!
 //! # Cost
-//! An exchange that succeeds pays one allocation for the [`AttemptLog`], a shared copy of one header and two counters. A failure pays for its text and its answer.
+//! An exchange that succeeds pays for an [`AttemptLog`] in the request's extensions, a shared copy of one header and two counters; with `diagnose` also for
+//! a copy of the request's head. A failure pays for its text and its answer.
 //!
 //! # Cancellation and limits
 //! Dropping a future drops the inner future and whatever was read. A body that is over the limit of [`ErrorForStatusLayer`] is cut there and let go;

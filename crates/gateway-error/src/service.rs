@@ -5,7 +5,7 @@ use http::{Request, Response};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::future::{Context as Exchange, ResponseFuture};
+use crate::future::{Exchange, ResponseFuture};
 use crate::layer::Answers;
 use crate::{AnswerBody, AttemptLog, Audience, Classify, Failure, RequestFacts};
 

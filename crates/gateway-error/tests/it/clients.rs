@@ -10,20 +10,33 @@ use portcullis_gateway_error::{
     Classified, Classify, DefaultClassifier, Delivery, ErrorKind, Failure, GrpcCode,
     classify_body_error, classify_error,
 };
+use tokio::io::AsyncWriteExt;
 use tower::ServiceExt;
 
 use crate::client::{Upstream, closed_port, full_listener, plain, prior_knowledge};
-use crate::server::{End, go_away, http1, http2, ok, reset};
+use crate::server::{self, End, finish, go_away, http1, http2, ok, reset};
 
 #[tokio::test]
 async fn an_idle_connection_that_died_is_replaced_without_an_error() {
-    let address = http1("HTTP/1.1 204 No Content\r\n\r\n", End::Close).await;
+    let (gone, mut left) = tokio::sync::mpsc::unbounded_channel();
+    let address = server::serve(move |mut stream| {
+        let gone = gone.clone();
+        async move {
+            server::read_request(&mut stream).await;
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            finish(stream, End::Close).await;
+            let _ = gone.send(());
+        }
+    })
+    .await;
     let client = plain();
 
     for _ in 0..3 {
         let status = client.request(&format!("http://{address}/")).await.unwrap();
 
         assert_eq!(status, 204);
+        // The client has noticed: it closed its side too.
+        left.recv().await.unwrap();
     }
 }
 
@@ -72,11 +85,7 @@ async fn an_error_of_a_resolver_of_ones_own_is_a_dns_error_unless_it_is_classifi
 
 #[tokio::test]
 async fn reqwest_errors_are_known() {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_millis(300))
-        .build()
-        .unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let closed = http1("", End::Close).await;
     let silent = http1("", End::Keep).await;
     let half = http1(
@@ -86,7 +95,13 @@ async fn reqwest_errors_are_known() {
     .await;
     let down = http1("HTTP/1.1 503 Service Unavailable\r\n\r\n", End::Close).await;
     let get = async |address: SocketAddr| {
-        let response = client.get(format!("http://{address}/")).send().await?;
+        let request = client.get(format!("http://{address}/"));
+        let request = if address == silent {
+            request.timeout(Duration::from_millis(200))
+        } else {
+            request
+        };
+        let response = request.send().await?;
         response.error_for_status()?.bytes().await
     };
 
@@ -148,6 +163,18 @@ async fn reqwest_errors_are_known() {
         DefaultClassifier.classify_error(&late),
         Failure::new(ErrorKind::ConnectionTimeout)
     );
+}
+
+#[tokio::test]
+async fn the_text_of_a_reqwest_error_holds_no_secret() {
+    let address = closed_port().await;
+    let uri = format!("http://me:hunter2@{address}/a?id=7&token=hunter2");
+
+    let error = reqwest::get(&uri).await.unwrap_err();
+
+    let text = DefaultClassifier.describe_error(&error);
+    assert!(text.contains("/a?id=7&token=REDACTED"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
 }
 
 #[tokio::test]
