@@ -28,6 +28,9 @@ fn hyper(error: &hyper::Error) -> Clue {
         Clue::exactly(ErrorKind::HttpResponseHeaderSectionSize)
     } else if error.is_parse() {
         Clue::exactly(ErrorKind::HttpProtocolError).delivered(Delivery::MaybeProcessed)
+    } else if error.is_canceled() && error.source().is_some_and(is_upgrade) {
+        // The one thing that is cancelled after there was an answer: 101, and then the connection went.
+        Clue::exactly(ErrorKind::HttpUpgradeFailed).delivered(Delivery::Answered)
     } else if error.is_canceled() || error.is_closed() {
         // The connection was gone before anything of the request was written to it: hyper says so only where it still has it whole.
         Clue::kind(ErrorKind::ConnectionTerminated).delivered(Delivery::NotSent)
@@ -66,10 +69,15 @@ fn h2(error: &h2::Error, known: Option<Delivery>) -> Clue {
     }
 }
 
-/// hyper has no method for these two; the tests on real sockets hold the texts.
+fn is_upgrade(error: &(dyn Error + 'static)) -> bool {
+    error.to_string() == UPGRADE
+}
+
+/// hyper has no method for these; the tests on real sockets hold the texts.
 fn says(error: &hyper::Error, text: &str) -> bool {
     error.to_string() == text
 }
 
 const RESPONSE_BODY: &str = "error reading a body from connection";
 const REQUEST_BODY: &str = "error from user's Body stream";
+const UPGRADE: &str = "upgrade expected but not completed";

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use http::Request;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
 use portcullis_gateway_error::{
     Classified, Classify, DefaultClassifier, Delivery, ErrorKind, Failure, GrpcCode,
     classify_body_error, classify_error,
 };
+use portcullis_test_support::{ScriptBody, Step};
 use tokio::io::AsyncWriteExt;
 use tower::ServiceExt;
 
-use crate::client::{Upstream, closed_port, full_listener, plain, prior_knowledge};
+use crate::client::{Upstream, closed_port, full_listener, plain, post, prior_knowledge};
 use crate::server::{self, End, finish, go_away, http1, http2, ok, reset};
 
 #[tokio::test]
@@ -50,6 +52,36 @@ async fn a_graceful_go_away_lets_the_stream_finish() {
         .await;
 
     assert_eq!(status.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn an_upgrade_that_breaks_off_was_answered() {
+    let address = http1(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+        End::Keep,
+    )
+    .await;
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection.with_upgrades());
+    let mut request = post("/", ScriptBody::new([Step::data("half"), Step::Stall]));
+    for (name, value) in [("connection", "upgrade"), ("upgrade", "x")] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 101);
+
+    connection.abort();
+
+    let error = hyper::upgrade::on(response).await.unwrap_err();
+    let failure = DefaultClassifier.classify_error(&error);
+    assert_eq!(
+        failure.kind(),
+        Some(ErrorKind::HttpUpgradeFailed),
+        "{error:?}"
+    );
+    assert_eq!(failure.delivery(), Delivery::Answered);
 }
 
 #[tokio::test]
