@@ -1,0 +1,89 @@
+use std::fmt;
+
+use http::StatusCode;
+use portcullis_gateway_error::{Answer, ErrorKind};
+
+use crate::json::Invalid;
+
+/// Why a request is not mapped. It names an address and never a value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    /// The address at fault.
+    pub(crate) param: String,
+    pub(crate) detail: String,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    pub(crate) fn missing(param: &impl fmt::Display) -> Self {
+        Self::bad(param, format!("required parameter {param} is missing"))
+    }
+
+    pub(crate) fn bad(param: &impl fmt::Display, detail: String) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            param: param.to_string(),
+            detail,
+        }
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        Self {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            ..Self::body(format!("the body is larger than {limit} bytes"))
+        }
+    }
+
+    pub(crate) fn not_json(param: &impl fmt::Display) -> Self {
+        Self {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            param: param.to_string(),
+            detail: format!(
+                "{param} needs a body of type application/json without content-encoding"
+            ),
+        }
+    }
+
+    /// The body as a whole is at fault.
+    pub(crate) fn body(detail: String) -> Self {
+        Self::bad(&"body:", detail)
+    }
+
+    /// Tells it, once: to the log here, to the caller by the answer.
+    pub(crate) fn answer(self, name: &str) -> Answer {
+        let Self {
+            status,
+            param,
+            detail,
+        } = self;
+        tracing::debug!(
+            param,
+            reason = detail,
+            status = status.as_u16(),
+            "request refused"
+        );
+        Answer::new(ErrorKind::HttpRequestError)
+            .status(status)
+            .name(name)
+            .detail(detail)
+            .member("param", param)
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::body(match invalid {
+            Invalid::Utf8 => "the body is not UTF-8".to_owned(),
+            Invalid::Syntax { line, column } => {
+                format!("the body is not valid JSON at line {line}, column {column}")
+            }
+            Invalid::Surrogate => "the body holds half of a surrogate pair".to_owned(),
+            Invalid::Depth => format!(
+                "the body is nested deeper than {} levels",
+                crate::json::MAX_DEPTH
+            ),
+        })
+    }
+}
