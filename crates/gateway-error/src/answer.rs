@@ -44,7 +44,7 @@ impl Answer {
         Self {
             failure,
             kind,
-            status: kind.status(),
+            status: failure.answer_status().unwrap_or(kind.status()),
             grpc: kind.grpc_code(),
             hop,
             detail: None,
@@ -253,6 +253,16 @@ mod tests {
         assert_eq!(problem.extensions["upstream"], "orders");
         let failure: &Failure = parts.extensions.get().unwrap();
         assert_eq!(failure.kind(), Some(ErrorKind::DestinationUnavailable));
+    }
+
+    #[test]
+    fn a_failure_can_bring_its_own_status() {
+        let failure =
+            Failure::new(ErrorKind::HttpRequestError).answer_with(StatusCode::PAYLOAD_TOO_LARGE);
+
+        let (parts, _) = parts(Answer::from_failure(failure), &Audience::default());
+
+        assert_eq!(parts.status, StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[test]

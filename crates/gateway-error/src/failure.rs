@@ -19,6 +19,8 @@ pub struct Failure {
     grpc: Option<GrpcCode>,
     local: bool,
     retry_after: Option<Duration>,
+    /// The status of our answer, where it is not the kind's.
+    answer_status: Option<StatusCode>,
 }
 
 // === impl Failure ===
@@ -33,6 +35,7 @@ impl Failure {
             grpc: None,
             local: true,
             retry_after: None,
+            answer_status: None,
         }
     }
 
@@ -45,6 +48,7 @@ impl Failure {
             grpc: None,
             local: false,
             retry_after: None,
+            answer_status: None,
         }
     }
 
@@ -57,6 +61,7 @@ impl Failure {
             grpc: Some(code),
             local: false,
             retry_after: None,
+            answer_status: None,
         }
     }
 
@@ -69,6 +74,13 @@ impl Failure {
     /// Says when the caller may come back: [`Answer`](crate::Answer) sends it as `Retry-After`.
     pub const fn come_back_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Sets the status that this failure is answered with, where its kind alone does not tell: 413 and 408 are both
+    /// [`ErrorKind::HttpRequestError`].
+    pub const fn answer_with(mut self, status: StatusCode) -> Self {
+        self.answer_status = Some(status);
         self
     }
 
@@ -100,6 +112,12 @@ impl Failure {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Returns the status that this failure is answered with, where it was set.
+    #[must_use]
+    pub const fn answer_status(&self) -> Option<StatusCode> {
+        self.answer_status
     }
 
     /// Says whether this hop found the failure, as opposed to an answer that came from upstream.

@@ -115,7 +115,8 @@ impl Answers {
     pub(crate) fn answer(&self, failure: Failure, details: Option<String>) -> Answer {
         let mut answer = Answer::from_failure(failure).name(&*self.name);
         let status = failure.kind().and_then(|kind| self.statuses.get(&kind));
-        if let Some(status) = status {
+        // What the failure itself says is said of this one exchange, and wins over what is set for its kind.
+        if let (Some(status), None) = (status, failure.answer_status()) {
             answer = answer.status(*status);
         }
         match details {
