@@ -1,2 +1,91 @@
-//! Probes, a gate that refuses at once what is down, and the endpoints that report the own health.
+//! Knows whether an upstream is up, refuses calls at once while it is down, and reports the own service's health.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! use std::convert::Infallible;
+//! use http::{Request, Response, StatusCode};
+//! use portcullis_gateway_error::ErrorKind;
+//! use portcullis_health_check::{HealthCheckLayer, Monitor, ProbeError, State};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! let down = || async { Err(ProbeError::new(ErrorKind::ConnectionRefused, "refused")) };
+//! let health = Monitor::new(down).name("orders").start();
+//! health.wait_for(State::Down).await;
+//!
+//! let client = service_fn(|_| async { Ok::<_, Infallible>(Response::new(String::new())) });
+//! let service = HealthCheckLayer::new(health).layer(client);
+//! let response = service.oneshot(Request::new(String::new())).await.unwrap();
+//! assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+//! assert_eq!(response.headers()["proxy-status"], "portcullis;error=destination_unavailable");
+//! # }
+//! ```
+//!
+//! # When to use this
+//! - [`HealthCheckLayer`] around a client whose upstream has a light endpoint to ask.
+//! - [`EndpointsLayer`] in front of a service that runs under Kubernetes or behind a load balancer.
+//!
+//! # When not
+//! - For an upstream without such an endpoint: a probe that is not light is load, and a probe of something else says nothing.
+//! - As the reason to restart: `/livez` depends on no upstream, on purpose.
+//!
+//! # What turns the state
+//! | state | result | then |
+//! |---|---|---|
+//! | unknown | success or failure | up or down at once |
+//! | up | `fall` failures in a row | down |
+//! | down | `rise` successes in a row | up |
+//!
+//! A failure is an error of the client, a status that is not expected, no result within the time, or a panic of the probe. One opposite result begins the count anew.
+//!
+//! # Defaults
+//! | setting | default | why |
+//! |---|---|---|
+//! | `interval`, `jitter` | 5 s, 10 % | found down within 15 s; the spread keeps many callers from asking at once |
+//! | `timeout` | 1 s | Kubernetes |
+//! | `rise`, `fall` | 2, 3 | HAProxy |
+//! | `initial` | optimistic | a caller that starts before its upstream was asked works |
+//! | expected statuses | 200 to 399 | Kubernetes |
+//! | `mode` | fail fast | the answer is known; waiting for it helps nobody |
+//!
+//! # Order
+//! The gate stands inside retry, so that it sees every attempt, and around the mapping. Its refusal is
+//! [`DestinationUnavailable`](portcullis_gateway_error::ErrorKind::DestinationUnavailable) found by this hop, which retry hands on at once.
+//! [`EndpointsLayer`] stands outside of everything.
+//!
+//! # Cost
+//! An open gate costs one atomic load for readiness and one for the call, and no allocation; one is made only while the inner service is not ready. A
+//! monitor is one task.
+//!
+//! # Cancellation and limits
+//! The monitor's task, and the probe under way, end when the last clone of its [`Health`] is dropped. A refusal says in `retry-after` when the next probe is, at least
+//! a second. Of the answer to a probe at most 64 KiB are read.
 #![forbid(unsafe_code)]
+
+mod body;
+#[cfg(feature = "config")]
+mod config;
+mod endpoints;
+mod future;
+mod health;
+mod http_probe;
+mod layer;
+mod monitor;
+mod probe;
+mod service;
+mod thresholds;
+
+pub use crate::body::ResponseBody;
+#[cfg(feature = "config")]
+pub use crate::config::Config;
+pub use crate::endpoints::{Endpoints, EndpointsFuture, EndpointsLayer, WithEndpoints};
+pub use crate::future::ResponseFuture;
+pub use crate::health::{Health, Initial, State, Status};
+pub use crate::http_probe::{HttpProbe, ProbeBody};
+pub use crate::layer::{HealthCheckLayer, Mode};
+pub use crate::monitor::{Monitor, Settings};
+pub use crate::probe::{Probe, ProbeError};
+pub use crate::service::HealthCheck;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

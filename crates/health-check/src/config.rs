@@ -1,0 +1,214 @@
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use http::{Method, Uri};
+use portcullis_gateway_error::InvalidConfig;
+use serde::Deserialize;
+
+use crate::thresholds::Thresholds;
+use crate::{HttpProbe, Initial, Settings};
+
+/// The serde form of a [`Monitor`](crate::Monitor) with an [`HttpProbe`]: their settings by the same names. Durations are text: `250ms`, `5s`.
+#[non_exhaustive]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The path that is probed at the upstream. Default: `/`.
+    pub path: String,
+    /// See [`HttpProbe::method`]: `GET` or `HEAD`.
+    pub method: String,
+    /// The lowest and the highest status that mean up. See [`HttpProbe::expected`].
+    pub expected: (u16, u16),
+    /// See [`Monitor::interval`](crate::Monitor::interval).
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// See [`Monitor::jitter`](crate::Monitor::jitter).
+    pub jitter: f64,
+    /// See [`Monitor::timeout`](crate::Monitor::timeout).
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// See [`Monitor::rise`](crate::Monitor::rise).
+    pub rise: u32,
+    /// See [`Monitor::fall`](crate::Monitor::fall).
+    pub fall: u32,
+    /// See [`Monitor::initial`](crate::Monitor::initial): true is pessimistic.
+    pub pessimistic: bool,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Makes the probe, over this client and to this upstream: `http://10.0.0.7:8080`.
+    ///
+    /// # Errors
+    /// When a field cannot be used; the error names it.
+    pub fn probe<C>(&self, client: C, upstream: &str) -> Result<HttpProbe<C>, InvalidConfig> {
+        let Self {
+            path,
+            method,
+            expected: (low, high),
+            ..
+        } = self;
+        let uri = path
+            .starts_with('/')
+            .then(|| format!("{}{path}", upstream.trim_end_matches('/')));
+        let uri = uri.and_then(|uri| uri.parse::<Uri>().ok());
+        let uri = uri.ok_or_else(|| {
+            InvalidConfig::new(
+                "path",
+                format!("must be a path that starts with /, is {path:?}"),
+            )
+        })?;
+        let method = match method.as_str() {
+            "GET" => Method::GET,
+            "HEAD" => Method::HEAD,
+            _ => {
+                let message = format!("must be GET or HEAD, is {method:?}");
+                return Err(InvalidConfig::new("method", message));
+            }
+        };
+        if low > high || *low < 100 || *high > 599 {
+            let message = format!("must be two statuses in order, 100 to 599, is [{low}, {high}]");
+            return Err(InvalidConfig::new("expected", message));
+        }
+        Ok(HttpProbe::new(client, uri)
+            .method(method)
+            .expected(*low..=*high))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Self {
+            path: "/".to_owned(),
+            method: "GET".to_owned(),
+            expected: (200, 399),
+            interval: settings.interval,
+            jitter: settings.jitter,
+            timeout: settings.timeout,
+            rise: settings.thresholds.rise.get(),
+            fall: settings.thresholds.fall.get(),
+            pessimistic: false,
+        }
+    }
+}
+
+impl TryFrom<&Config> for Settings {
+    type Error = InvalidConfig;
+
+    fn try_from(config: &Config) -> Result<Self, InvalidConfig> {
+        for (field, duration) in [("interval", config.interval), ("timeout", config.timeout)] {
+            if duration.is_zero() {
+                return Err(InvalidConfig::new(field, "must be longer than 0"));
+            }
+        }
+        if !(0.0..=1.0).contains(&config.jitter) {
+            return Err(InvalidConfig::new(
+                "jitter",
+                format!("must be 0 to 1, is {}", config.jitter),
+            ));
+        }
+        let count = |field, number| {
+            let zero = || InvalidConfig::new(field, "must be at least 1, is 0");
+            NonZeroU32::new(number).ok_or_else(zero)
+        };
+        let initial = if config.pessimistic {
+            Initial::Pessimistic
+        } else {
+            Initial::Optimistic
+        };
+        Ok(Self {
+            interval: config.interval,
+            jitter: config.jitter,
+            timeout: config.timeout,
+            thresholds: Thresholds {
+                rise: count("rise", config.rise)?,
+                fall: count("fall", config.fall)?,
+            },
+            initial,
+            seed: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{Monitor, ProbeError};
+
+    fn config(value: Value) -> Config {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn mistake(value: Value) -> String {
+        let config = config(value);
+        let probe = config.probe((), "http://a");
+        let settings = Settings::try_from(&config);
+        probe.err().or(settings.err()).unwrap().to_string()
+    }
+
+    #[test]
+    fn data_and_code_say_the_same() {
+        let config = config(json!({
+            "path": "/healthz", "method": "HEAD", "expected": [200, 204], "interval": "2s", "jitter": 0.5,
+            "timeout": "300ms", "rise": 4, "fall": 5, "pessimistic": true,
+        }));
+
+        let probe = HttpProbe::new((), "http://a:1/healthz".parse().unwrap())
+            .method(Method::HEAD)
+            .expected(200..=204);
+        let look = async || Ok::<(), ProbeError>(());
+        let monitor = Monitor::new(move || look())
+            .interval(Duration::from_secs(2))
+            .jitter(0.5)
+            .timeout(Duration::from_millis(300))
+            .rise(NonZeroU32::new(4).unwrap())
+            .fall(NonZeroU32::new(5).unwrap())
+            .initial(Initial::Pessimistic);
+        assert_eq!(
+            format!("{:?}", config.probe((), "http://a:1/").unwrap()),
+            format!("{probe:?}")
+        );
+        assert_eq!(
+            Settings::try_from(&config).unwrap(),
+            monitor.into_settings()
+        );
+        assert_eq!(
+            Settings::try_from(&Config::default()).unwrap(),
+            Settings::default()
+        );
+    }
+
+    #[test]
+    fn every_mistake_names_its_field() {
+        for (value, expected) in [
+            (
+                json!({"path": "healthz"}),
+                "path: must be a path that starts with /, is \"healthz\"",
+            ),
+            (
+                json!({"path": "/a b"}),
+                "path: must be a path that starts with /, is \"/a b\"",
+            ),
+            (
+                json!({"method": "POST"}),
+                "method: must be GET or HEAD, is \"POST\"",
+            ),
+            (
+                json!({"expected": [300, 200]}),
+                "expected: must be two statuses in order, 100 to 599, is [300, 200]",
+            ),
+            (json!({"interval": "0s"}), "interval: must be longer than 0"),
+            (json!({"timeout": "0s"}), "timeout: must be longer than 0"),
+            (json!({"jitter": 1.5}), "jitter: must be 0 to 1, is 1.5"),
+            (json!({"rise": 0}), "rise: must be at least 1, is 0"),
+            (json!({"fall": 0}), "fall: must be at least 1, is 0"),
+        ] {
+            assert_eq!(mistake(value.clone()), expected, "{value}");
+        }
+        assert!(serde_json::from_value::<Config>(json!({"url": "/"})).is_err());
+    }
+}

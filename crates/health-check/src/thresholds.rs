@@ -1,0 +1,134 @@
+use std::num::NonZeroU32;
+
+use crate::State;
+
+/// How many results in a row turn the state.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Thresholds {
+    /// Successes in a row that turn it up.
+    pub(crate) rise: NonZeroU32,
+    /// Failures in a row that turn it down.
+    pub(crate) fall: NonZeroU32,
+}
+
+/// The state, and the results in a row that speak against it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Judge {
+    state: State,
+    against: u32,
+}
+
+// === impl Thresholds ===
+
+/// Rise 2, fall 3 (HAProxy).
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            rise: NonZeroU32::MIN.saturating_add(1),
+            fall: NonZeroU32::MIN.saturating_add(2),
+        }
+    }
+}
+
+// === impl Judge ===
+
+impl Judge {
+    pub(crate) const fn new() -> Self {
+        Self {
+            state: State::Unknown,
+            against: 0,
+        }
+    }
+
+    /// Takes one result; returns the new state if it turned. The first result of all decides at once, as Envoy has it.
+    pub(crate) fn observe(&mut self, success: bool, thresholds: Thresholds) -> Option<State> {
+        let (result, needed) = if success {
+            (State::Up, thresholds.rise)
+        } else {
+            (State::Down, thresholds.fall)
+        };
+        if result == self.state {
+            self.against = 0;
+            return None;
+        }
+        self.against = self.against.saturating_add(1);
+        if self.state != State::Unknown && self.against < needed.get() {
+            return None;
+        }
+        *self = Self {
+            state: result,
+            against: 0,
+        };
+        Some(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn thresholds(rise: u32, fall: u32) -> Thresholds {
+        Thresholds {
+            rise: NonZeroU32::new(rise).unwrap(),
+            fall: NonZeroU32::new(fall).unwrap(),
+        }
+    }
+
+    /// `+` and `-` are results; what comes out is the state after each: `?`, `u`, `d`.
+    fn states(results: &str, thresholds: Thresholds) -> String {
+        let mut judge = Judge::new();
+        let observe = |result| {
+            judge.observe(result == '+', thresholds);
+            match judge.state {
+                State::Unknown => '?',
+                State::Up => 'u',
+                State::Down => 'd',
+            }
+        };
+        results.chars().map(observe).collect()
+    }
+
+    #[test]
+    fn results_in_a_row_turn_the_state() {
+        for (results, expected) in [
+            ("+", "u"),
+            ("-", "d"),
+            ("+---", "uuud"),
+            ("+--+---", "uuuuuud"),
+            ("-+", "dd"),
+            ("-++", "ddu"),
+            ("-+-+-+", "dddddd"),
+            ("+-+-+-", "uuuuuu"),
+        ] {
+            assert_eq!(
+                states(results, Thresholds::default()),
+                expected,
+                "{results}"
+            );
+        }
+        assert_eq!(states("+-+-", thresholds(1, 1)), "udud");
+    }
+
+    proptest! {
+        /// The state is what the last run of enough equal results says.
+        #[test]
+        fn the_state_is_that_of_the_last_long_run(results in "[+-]{1,60}", rise in 1_u32..5, fall in 1_u32..5) {
+            let seen = states(&results, thresholds(rise, fall));
+
+            let first = if results.starts_with('+') { 'u' } else { 'd' };
+            let (mut state, mut last, mut run) = (first, ' ', 0);
+            for (result, seen) in results.chars().zip(seen.chars()) {
+                run = if result == last { run + 1 } else { 1 };
+                last = result;
+                match result {
+                    '+' if run >= rise => state = 'u',
+                    '-' if run >= fall => state = 'd',
+                    _ => {}
+                }
+                prop_assert_eq!(seen, state);
+            }
+        }
+    }
+}
