@@ -161,7 +161,7 @@ mod tests {
             .method(Method::HEAD)
             .expected(200..=204);
         let look = async || Ok::<(), ProbeError>(());
-        let monitor = Monitor::new(move || look())
+        let monitor = Monitor::new(look)
             .interval(Duration::from_secs(2))
             .jitter(0.5)
             .timeout(Duration::from_millis(300))

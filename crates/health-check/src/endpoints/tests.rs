@@ -5,13 +5,13 @@ use crate::State;
 
 fn ask(
     endpoints: &Endpoints,
-    method: Method,
+    method: &Method,
     path: &str,
     accept: &str,
 ) -> Option<(u16, HeaderMap, String)> {
     let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
     let response = endpoints.respond::<http_body_util::Empty<Bytes>>(
-        &method,
+        method,
         &path.parse().unwrap(),
         &headers,
     )?;
@@ -25,7 +25,7 @@ fn ask(
 }
 
 fn get(endpoints: &Endpoints, path: &str) -> (u16, String) {
-    let (status, headers, body) = ask(endpoints, Method::GET, path, "*/*").unwrap();
+    let (status, headers, body) = ask(endpoints, &Method::GET, path, "*/*").unwrap();
     assert_eq!(headers[header::CACHE_CONTROL], "no-store", "{path}");
     (status, body)
 }
@@ -75,7 +75,7 @@ fn readiness_is_that_of_the_required_checks() {
     ] {
         assert_eq!(get(&endpoints(), path), (status, body), "{path}");
     }
-    assert!(ask(&endpoints(), Method::GET, "/other", "*/*").is_none());
+    assert!(ask(&endpoints(), &Method::GET, "/other", "*/*").is_none());
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn draining_fails_readiness_and_not_liveness() {
     let endpoints = Endpoints::new();
     assert_eq!(get(&endpoints, "/readyz").0, 200);
 
-    endpoints.clone().drain();
+    endpoints.drain();
 
     assert!(!endpoints.is_ready());
     assert_eq!(
@@ -98,14 +98,14 @@ fn draining_fails_readiness_and_not_liveness() {
 
 #[test]
 fn methods_and_forms_are_those_of_http() {
-    let (status, headers, body) = ask(&endpoints(), Method::POST, "/readyz", "*/*").unwrap();
+    let (status, headers, body) = ask(&endpoints(), &Method::POST, "/readyz", "*/*").unwrap();
     assert_eq!(
         (status, &headers[header::ALLOW]),
         (405, &"GET, HEAD".parse().unwrap()),
         "{body}"
     );
 
-    let (status, headers, body) = ask(&endpoints(), Method::HEAD, "/livez", "*/*").unwrap();
+    let (status, headers, body) = ask(&endpoints(), &Method::HEAD, "/livez", "*/*").unwrap();
     assert_eq!(
         (status, &headers[header::CONTENT_LENGTH], body.as_str()),
         (200, &"3".parse().unwrap(), "")
@@ -113,7 +113,7 @@ fn methods_and_forms_are_those_of_http() {
 
     let (status, headers, body) = ask(
         &endpoints(),
-        Method::GET,
+        &Method::GET,
         "/readyz",
         "application/health+json",
     )
