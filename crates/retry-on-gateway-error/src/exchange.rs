@@ -10,6 +10,7 @@ use portcullis_gateway_error::{
     AttemptLog, AttemptRecord, Attempts, Classify, Decision, Failure, Outcome, RetryAfter,
     StopReason,
 };
+use portcullis_timeout::Deadline;
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -155,10 +156,12 @@ where
     }
 
     fn ask(&self, failure: &Failure, retry_after: Option<Duration>) -> Decision {
+        let deadline = self.head.extensions.get::<Deadline>();
         let mut facts = Facts::new(&self.head, failure);
         facts.attempts = self.number;
         facts.retry_after = retry_after;
         facts.replayable = self.replay.is_replayable();
+        facts.remaining = deadline.map(Deadline::remaining);
 
         let decision = self.layer.policy.decide(&facts);
         match decision {

@@ -1,6 +1,7 @@
 use portcullis_gateway_error::{AttemptLog, Decision, WaitReason};
 use portcullis_retry_on_gateway_error::{Attempt, Idempotent};
 use portcullis_test_support::{Probe, Step};
+use portcullis_timeout::Deadline;
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
 
@@ -121,6 +122,27 @@ async fn retry_after_is_waited_for_and_never_shortened() {
     let (outcome, _, elapsed) = exchange([with_hint("301")], request("GET", [])).await;
     assert_eq!(story(&outcome.unwrap()), (1, StopReason::WaitTooLong));
     assert_eq!(elapsed, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_would_pass_the_deadline_is_not_begun() {
+    let mut request = request("GET", []);
+    request
+        .extensions_mut()
+        .insert(Deadline::after(Duration::from_secs(3)));
+
+    let (outcome, _, elapsed) = exchange([answer(502), answer(503)], request).await;
+
+    let response = outcome.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), story(&response)),
+        (503, (2, StopReason::Deadline))
+    );
+    assert_eq!(
+        elapsed,
+        Duration::from_secs(2),
+        "one wait of 2 s fits into 3 s"
+    );
 }
 
 #[tokio::test(start_paused = true)]
