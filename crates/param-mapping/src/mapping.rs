@@ -70,6 +70,19 @@ impl Mapping {
     }
 }
 
+/// A mapping without rules: everything passes as it is.
+impl Default for Mapping {
+    fn default() -> Self {
+        Self {
+            plan: Arc::new(Plan {
+                steps: Vec::new(),
+                body: None,
+                max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            }),
+        }
+    }
+}
+
 // === impl MappingBuilder ===
 
 impl MappingBuilder {

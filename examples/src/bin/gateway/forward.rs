@@ -49,6 +49,11 @@ impl Upstream {
         })
     }
 
+    /// Returns the base URL.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
+
     /// Makes a request of ours of the caller's: the upstream's URL, and nothing that was meant for this hop alone.
     pub(crate) fn address(&self, mut request: Request) -> Request {
         let path = request

@@ -1,0 +1,97 @@
+use portcullis_gateway_error::{DefaultClassifier, GatewayError, GatewayErrorLayer};
+use portcullis_health_check::{Health, HealthCheck, HealthCheckLayer, State};
+use portcullis_param_mapping::{Mapping, ParamMapping, ParamMappingLayer};
+use portcullis_retry_on_gateway_error::{Direct, Retry, RetryLayer, StandardPolicy};
+use portcullis_timeout::{Timeout, TimeoutLayer};
+use tower_layer::Layer;
+
+/// Every layer in its place, around a client whose errors the [`DefaultClassifier`] knows.
+///
+/// See the [crate docs](crate) for examples.
+#[must_use = "a layer does nothing until it is applied"]
+#[derive(Clone, Debug)]
+pub struct Stack {
+    gateway_error: GatewayErrorLayer,
+    timeout: TimeoutLayer,
+    retry: RetryLayer,
+    attempt_timeout: TimeoutLayer,
+    health_check: HealthCheckLayer,
+    param_mapping: ParamMappingLayer,
+}
+
+/// The service that [`Stack`] makes.
+pub type StackService<S> = GatewayError<
+    Timeout<
+        Retry<Timeout<HealthCheck<ParamMapping<S>>>, StandardPolicy, DefaultClassifier, Direct>,
+    >,
+    DefaultClassifier,
+>;
+
+// === impl Stack ===
+
+impl Stack {
+    /// A stack of the defaults: three attempts, no limit of time, an open gate, no mapping.
+    pub fn new() -> Self {
+        Self {
+            gateway_error: GatewayErrorLayer::new(),
+            timeout: TimeoutLayer::default(),
+            retry: RetryLayer::new(),
+            attempt_timeout: TimeoutLayer::default(),
+            health_check: HealthCheckLayer::new(Health::fixed(State::Up)),
+            param_mapping: ParamMappingLayer::new(Mapping::default()),
+        }
+    }
+
+    /// Replaces how errors are answered.
+    pub fn gateway_error(mut self, layer: GatewayErrorLayer) -> Self {
+        self.gateway_error = layer;
+        self
+    }
+
+    /// Replaces the limits of the whole exchange.
+    pub fn timeout(mut self, layer: TimeoutLayer) -> Self {
+        self.timeout = layer;
+        self
+    }
+
+    /// Replaces when there is another attempt.
+    pub fn retry(mut self, layer: RetryLayer) -> Self {
+        self.retry = layer;
+        self
+    }
+
+    /// Replaces the limits of one attempt.
+    pub fn attempt_timeout(mut self, layer: TimeoutLayer) -> Self {
+        self.attempt_timeout = layer;
+        self
+    }
+
+    /// Replaces the gate.
+    pub fn health_check(mut self, layer: HealthCheckLayer) -> Self {
+        self.health_check = layer;
+        self
+    }
+
+    /// Replaces the mapping of parameters.
+    pub fn param_mapping(mut self, layer: ParamMappingLayer) -> Self {
+        self.param_mapping = layer;
+        self
+    }
+}
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Layer<S> for Stack {
+    type Service = StackService<S>;
+
+    fn layer(&self, client: S) -> Self::Service {
+        let mapped = self.param_mapping.layer(client);
+        let attempt = self.attempt_timeout.layer(self.health_check.layer(mapped));
+        self.gateway_error
+            .layer(self.timeout.layer(self.retry.layer(attempt)))
+    }
+}

@@ -1,0 +1,198 @@
+//! The settings of the gateway: one YAML file, and a few flags that go before it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use portcullis::Stack;
+use portcullis::gateway_error::{ConfigFile, InvalidConfig};
+use serde::Deserialize;
+
+use crate::forward::Upstream;
+
+/// A gateway that tries again when its upstream fails, and says why when that does not help.
+#[derive(Debug, Parser)]
+#[command(name = "gateway")]
+pub(crate) struct Arguments {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// The base URL of the upstream. Without one, an embedded upstream is started that fails on purpose.
+    #[arg(long)]
+    upstream: Option<String>,
+    /// The settings, in YAML.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Only says whether the settings are right.
+    #[arg(long)]
+    pub(crate) check_config: bool,
+    /// The form of the log, which goes to stderr.
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) log: LogForm,
+    /// What the faults of the embedded upstream are drawn from.
+    #[arg(long, default_value_t = 502)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogForm {
+    Human,
+    Json,
+}
+
+/// The settings, read and checked.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    /// None: the embedded one.
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) max_request_bytes: u64,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) health_check: Option<portcullis::health_check::Config>,
+    pub(crate) stack: Stack,
+}
+
+/// The file. What it leaves out is as `default.yaml` has it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    upstream: Option<String>,
+    max_request_bytes: Option<u64>,
+    #[serde(default, with = "humantime_serde")]
+    connect_timeout: Option<Duration>,
+    ca_file: Option<PathBuf>,
+    shutdown: Option<Shutdown>,
+    stack: Option<portcullis::Config>,
+}
+
+/// How the gateway ends.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shutdown {
+    #[serde(with = "humantime_serde")]
+    pub(crate) delay: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) timeout: Duration,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads and checks everything; the error is the one message that the caller sees.
+    pub(crate) fn read(arguments: &Arguments) -> Result<Self, String> {
+        let (name, text) = match &arguments.config {
+            None => ("default.yaml".to_owned(), DEFAULT.to_owned()),
+            Some(path) => {
+                let name = path.display().to_string();
+                let text =
+                    std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+                (name, text)
+            }
+        };
+        let mistake = |mistake: InvalidConfig| format!("{name}: {mistake}");
+        let defaults: File = ConfigFile::parse(DEFAULT)
+            .and_then(|file| file.read())
+            .map_err(mistake)?;
+        let file = ConfigFile::parse(&text).map_err(mistake)?;
+        let read = file.read().map_err(mistake)?;
+        let settings = Self::check(read, defaults).map_err(|found| mistake(file.locate(found)))?;
+        settings.with_flags(arguments)
+    }
+
+    fn check(file: File, defaults: File) -> Result<Self, InvalidConfig> {
+        let missing = |field: &'static str| move || InvalidConfig::new(field, "is missing");
+        let upstream = file.upstream.as_deref().map(Upstream::new).transpose();
+        let config = file.stack.or(defaults.stack).unwrap_or_default();
+        let health_check = config.health_check.clone();
+        let shutdown = file
+            .shutdown
+            .or(defaults.shutdown)
+            .ok_or_else(missing("shutdown"))?;
+        let connect_timeout = file.connect_timeout.or(defaults.connect_timeout);
+        let max_request_bytes = file.max_request_bytes.or(defaults.max_request_bytes);
+        Ok(Self {
+            listen: file
+                .listen
+                .or(defaults.listen)
+                .ok_or_else(missing("listen"))?,
+            upstream: upstream.map_err(|message| InvalidConfig::new("upstream", message))?,
+            max_request_bytes: max_request_bytes.ok_or_else(missing("max_request_bytes"))?,
+            connect_timeout: connect_timeout.ok_or_else(missing("connect_timeout"))?,
+            ca_file: file.ca_file,
+            shutdown,
+            health_check,
+            stack: Stack::try_from(config).map_err(|mistake| mistake.within("stack"))?,
+        })
+    }
+
+    fn with_flags(mut self, arguments: &Arguments) -> Result<Self, String> {
+        if let Some(listen) = arguments.listen {
+            self.listen = listen;
+        }
+        if let Some(url) = &arguments.upstream {
+            let upstream =
+                Upstream::new(url).map_err(|message| format!("--upstream: {message}"))?;
+            self.upstream = Some(upstream);
+        }
+        Ok(self)
+    }
+}
+
+const DEFAULT: &str = include_str!("default.yaml");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let file = ConfigFile::parse(text).map_err(|mistake| mistake.to_string())?;
+        let defaults = ConfigFile::parse(DEFAULT).unwrap().read().unwrap();
+        let settings = file.read().and_then(|read| Settings::check(read, defaults));
+        settings.map_err(|mistake| file.locate(mistake).to_string())
+    }
+
+    #[test]
+    fn the_default_file_is_right_and_an_empty_one_means_the_same() {
+        let default = read(DEFAULT).unwrap();
+
+        assert_eq!(default.listen.to_string(), "127.0.0.1:8080");
+        assert!(default.upstream.is_none());
+        assert_eq!(
+            read("").unwrap().max_request_bytes,
+            default.max_request_bytes
+        );
+    }
+
+    #[test]
+    fn every_mistake_has_its_line_and_field() {
+        for (text, expected) in [
+            (
+                "listen: here",
+                "line 1, column 1: listen: invalid socket address syntax",
+            ),
+            (
+                "upstream: ftp://a",
+                "line 1, column 1: upstream: must start with http:// or https://, and a host",
+            ),
+            (
+                "stack:\n  retry: {max_attempts: 0}",
+                "line 2, column 11: stack.retry.max_attempts: must be at least 1, is 0",
+            ),
+            (
+                "stack:\n  health_check:\n    fall: 0",
+                "line 3, column 5: stack.health_check.fall: must be at least 1, is 0",
+            ),
+        ] {
+            assert_eq!(read(text).map(|_| ()).unwrap_err(), expected, "{text}");
+        }
+        assert!(
+            read("lisen: 1")
+                .unwrap_err()
+                .starts_with("line 1, column 1: lisen: unknown field")
+        );
+    }
+}
