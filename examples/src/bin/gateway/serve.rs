@@ -22,11 +22,15 @@ use crate::{access_log, client, limit};
 /// Runs until SIGTERM or SIGINT, and what is in flight then.
 #[tokio::main]
 pub(crate) async fn run(settings: &Settings, seed: u64) -> Result<(), String> {
-    let (upstream, _embedded) = upstream(settings.upstream.clone(), seed).await?;
+    let (upstream, embedded) = upstream(settings.upstream.clone(), seed).await?;
     let connector = client::connector(settings.connect_timeout, settings.ca_file.as_deref())?;
     let mut stack = settings.stack.clone();
     let mut endpoints = Endpoints::new();
-    if let Some(config) = &settings.health_check {
+    let probed = settings
+        .health_check
+        .clone()
+        .or_else(|| embedded.as_ref().map(|_| embedded_probe()));
+    if let Some(config) = &probed {
         let health = monitor(
             config,
             &upstream,
@@ -57,6 +61,9 @@ pub(crate) async fn run(settings: &Settings, seed: u64) -> Result<(), String> {
         "gateway is ready"
     );
     tracing::info!("try: curl -i http://{address}/hello");
+    if embedded.is_some() {
+        tracing::info!("what the upstream saw: curl http://{address}/__faulty/ledger");
+    }
     writeln!(io::stdout(), "listening on http://{address}").map_err(|error| error.to_string())?;
     serve(listener, app, endpoints, settings.shutdown).await
 }
@@ -76,6 +83,13 @@ async fn upstream(
     let embedded = FaultyUpstream::builder().plan(plan).start().await;
     let embedded = embedded.map_err(|error| format!("embedded upstream: {error}"))?;
     Ok((Upstream::new(&embedded.url())?, Some(embedded)))
+}
+
+/// The embedded upstream is asked where nothing goes wrong.
+fn embedded_probe() -> portcullis::health_check::Config {
+    let mut config = portcullis::health_check::Config::default();
+    "/__faulty/health".clone_into(&mut config.path);
+    config
 }
 
 fn monitor<C>(
