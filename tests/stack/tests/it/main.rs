@@ -1,0 +1,11 @@
+//! Whole stacks, with real servers and real clients.
+//!
+//! What needs nginx or Python says that it was left out where they are not there, and fails instead where
+//! `PORTCULLIS_WIRE=required` says that they must be.
+#![cfg(test)]
+
+mod gateway;
+mod nginx;
+mod processes;
+mod stacks;
+mod tonic;

@@ -1,0 +1,116 @@
+//! Real processes, found, started and ended.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+/// A process that is killed when it is dropped.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Finds a program; where it is missing, says which test is left out, or fails where it must be there.
+pub(crate) fn program(name: &str, test: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        leave_out(test, &format!("{name} is not installed"));
+    }
+    found
+}
+
+/// Says that a test is left out, and why; fails where nothing may be.
+pub(crate) fn leave_out(test: &str, reason: &str) {
+    assert!(!is_required(), "{test}: {reason}");
+    eprintln!("left out: {test}: {reason}");
+}
+
+fn is_required() -> bool {
+    env::var_os("PORTCULLIS_WIRE").is_some_and(|value| value == "required")
+}
+
+/// The gateway, built by cargo and started with these arguments; and its URL, once it is ready.
+pub(crate) fn gateway(arguments: &[&str]) -> (Process, String) {
+    let mut child = Command::new(gateway_binary())
+        .args(["--listen", "127.0.0.1:0"])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let process = Process(child);
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let url = line
+        .trim()
+        .strip_prefix("listening on ")
+        .unwrap_or_else(|| panic!("{line:?}"));
+    (process, url.to_owned())
+}
+
+/// Builds the binary where it is not there: it is of another package, so cargo does not say where it is.
+pub(crate) fn gateway_binary() -> PathBuf {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let built = Command::new(env!("CARGO"))
+                .args([
+                    "build",
+                    "--quiet",
+                    "--locked",
+                    "-p",
+                    "portcullis-examples",
+                    "--bin",
+                    "gateway",
+                ])
+                .status()
+                .unwrap();
+            assert!(built.success(), "the gateway is built");
+            // target/debug/deps/it-..., beside which target/debug/gateway stands.
+            let test = env::current_exe().unwrap();
+            test.parent()
+                .and_then(Path::parent)
+                .unwrap()
+                .join("gateway")
+        })
+        .clone()
+}
+
+/// A folder of this test, made anew.
+pub(crate) fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Waits until something listens on this port.
+pub(crate) async fn listening(port: u16) {
+    for _ in 0..1000 {
+        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing listens on {port}");
+}
