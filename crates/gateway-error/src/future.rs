@@ -103,11 +103,20 @@ where
 
 impl Exchange {
     /// Diagnoses an answer of the inner service that is a gateway error, where that was asked for.
+    ///
+    /// An answer that a limit gave in place of a retry that it ended has no attempts of its own: they are in the log.
     fn watch<B>(
         &self,
-        response: Response<B>,
+        mut response: Response<B>,
         classify: impl FnOnce(&Parts) -> Option<Failure>,
     ) -> Response<B> {
+        if let Some(attempts) = self.log.get()
+            && response.extensions().get::<Attempts>().is_none()
+        {
+            response
+                .extensions_mut()
+                .insert::<Attempts>(attempts.clone());
+        }
         if self.facts.is_none() {
             return response;
         }

@@ -95,3 +95,52 @@ impl<S> Layer<S> for Stack {
             .layer(self.timeout.layer(self.retry.layer(attempt)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{Request, Response, StatusCode};
+    use http_body_util::Full;
+    use portcullis_gateway_error::{Attempts, Decision, StopReason};
+    use portcullis_retry_on_gateway_error::Backoff;
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answer_of_the_total_limit_shows_the_attempts_that_it_ended() {
+        let client = service_fn(|_| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut response = Response::new(Full::new(Bytes::new()));
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+            Ok::<_, Infallible>(response)
+        });
+        let service = Stack::new()
+            .timeout(TimeoutLayer::new(Duration::from_millis(3500)))
+            .retry(
+                RetryLayer::new()
+                    .max_attempts(NonZeroU32::new(9).unwrap())
+                    .backoff(Backoff::fixed(Duration::from_millis(500))),
+            )
+            .layer(client);
+
+        let response = service
+            .oneshot(Request::new(Full::new(Bytes::new())))
+            .await
+            .unwrap();
+
+        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+        let attempts: &Attempts = response.extensions().get().unwrap();
+        let last = attempts.last().unwrap();
+        assert_eq!(attempts.records().len(), 3, "{attempts}");
+        assert_eq!(
+            last.decision,
+            Decision::Stop(StopReason::Deadline),
+            "{attempts}"
+        );
+    }
+}

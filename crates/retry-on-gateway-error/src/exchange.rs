@@ -71,6 +71,27 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
     pub(crate) const fn drain_time(&self) -> Duration {
         self.layer.limits.drain.time
     }
+
+    fn take_attempts(&mut self) -> Attempts {
+        std::mem::take(&mut self.records).into()
+    }
+
+    /// Leaves the records where a layer further out finds them, as there is no response to put them in.
+    fn log_attempts(&mut self) {
+        let attempts = self.take_attempts();
+        if let Some(log) = self.head.extensions.get::<AttemptLog>() {
+            log.set(attempts);
+        }
+    }
+}
+
+/// Dropped between attempts or in one, as by a limit of the whole exchange: what was recorded until then is not lost.
+impl<S, P, C, M, ReqBody> Drop for Exchange<S, P, C, M, ReqBody> {
+    fn drop(&mut self) {
+        if !self.records.is_empty() {
+            self.log_attempts();
+        }
+    }
 }
 
 impl<S, P, C, M, ReqBody, ResBody> Exchange<S, P, C, M, ReqBody>
@@ -123,10 +144,7 @@ where
                         drain: Drain::Done,
                     };
                 }
-                let attempts = self.take_attempts();
-                if let Some(log) = self.head.extensions.get::<AttemptLog>() {
-                    log.set(attempts);
-                }
+                self.log_attempts();
                 Verdict::Return(Err(error))
             }
         }
@@ -183,10 +201,6 @@ where
             _ => {}
         }
         decision
-    }
-
-    fn take_attempts(&mut self) -> Attempts {
-        std::mem::take(&mut self.records).into()
     }
 }
 

@@ -66,7 +66,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Some(inner) = this.inner.as_pin_mut() {
+        if let Some(inner) = this.inner.as_mut().as_pin_mut() {
             // The answer first: one that is there when the limit strikes still counts.
             if let Poll::Ready(result) = inner.poll(cx) {
                 return Poll::Ready(result.map(|response| this.pending.guard(response)));
@@ -81,6 +81,8 @@ where
                 return Poll::Pending;
             };
             ready!(sleep.poll(cx));
+            // Ended before it is answered for, so that layers further out see what it left behind.
+            this.inner.set(None);
         }
         Poll::Ready(Ok(this.pending.answer()))
     }

@@ -257,7 +257,9 @@ mod tests {
         let (mut probe, _handle) = Probe::<_, Infallible>::new(|(): ()| ready(Ok(())));
         assert_ready_ok!(task::spawn(()).enter(|cx, _| Service::<()>::poll_ready(&mut probe, cx)));
 
-        drop(probe.clone().call(()));
+        let mut clone = probe.clone();
+        drop(clone.call(()));
+        drop(probe);
     }
 
     #[test]

@@ -188,6 +188,19 @@ async fn the_records_of_an_exchange_that_fails_are_in_its_log() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_records_of_an_exchange_that_is_dropped_are_in_its_log() {
+    let log = AttemptLog::default();
+    let mut request = request("GET", []);
+    request.extensions_mut().insert(log.clone());
+
+    let exchange = exchange([answer(502), answer(503)], request);
+    let cut = tokio::time::timeout(Duration::from_secs(3), exchange).await;
+
+    assert!(cut.is_err(), "cut in the second wait");
+    assert_eq!(log.get().map(|attempts| attempts.records().len()), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn later_attempts_are_marked() {
     let (probe, _handle) = Probe::<_, BoxError>::new(|request: Request<ReplayBody<ScriptBody>>| {
         let number = request
