@@ -4,6 +4,7 @@
 mod http1;
 mod http2;
 mod keys;
+mod plain;
 #[cfg(feature = "tls")]
 mod tls;
 

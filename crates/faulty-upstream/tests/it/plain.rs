@@ -1,24 +1,21 @@
-use std::io::ErrorKind;
-use std::time::Duration;
-
 use http::StatusCode;
-use portcullis_faulty_upstream::{FaultyUpstream, Plan};
+use portcullis_faulty_upstream::Plan;
 
-use crate::wire::send;
+use super::*;
 
 #[tokio::test]
 async fn answer_echoes_the_request() {
     let upstream = FaultyUpstream::builder().start().await.unwrap();
 
-    let (answer, end) = send(
-        upstream.addr(),
+    let (answer, end) = talk(
+        &upstream,
         "POST /a/b?c=d HTTP/1.1\r\nhost: x\r\nx-one: 1\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc",
     )
     .await;
 
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-    assert_eq!(end, None);
+    assert!(end.is_ok());
     let echo: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(echo["method"], "POST");
     assert_eq!(echo["path"], "/a/b");
@@ -36,8 +33,8 @@ async fn answer_echoes_the_request() {
 async fn connection_carries_many_requests() {
     let upstream = FaultyUpstream::builder().start().await.unwrap();
 
-    let (answer, _) = send(
-        upstream.addr(),
+    let (answer, _) = talk(
+        &upstream,
         "POST /1 HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n\
          GET /2 HTTP/1.1\r\nhost: x\r\n\r\n\
          HEAD /3 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
@@ -62,8 +59,8 @@ async fn plan_answers_a_status_without_doing_the_work() {
         .await
         .unwrap();
 
-    let (answer, _) = send(
-        upstream.addr(),
+    let (answer, _) = talk(
+        &upstream,
         "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
     )
     .await;
@@ -74,73 +71,4 @@ async fn plan_answers_a_status_without_doing_the_work() {
     );
     let totals = upstream.ledger().totals();
     assert_eq!((totals.begun, totals.processed), (1, 0));
-}
-
-#[tokio::test]
-async fn plan_resets_the_connection() {
-    let upstream = FaultyUpstream::builder()
-        .plan(Plan::new(1).reset(1.0))
-        .start()
-        .await
-        .unwrap();
-
-    let (answer, end) = send(upstream.addr(), "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-
-    assert_eq!(answer, "");
-    assert_eq!(end, Some(ErrorKind::ConnectionReset));
-}
-
-#[tokio::test]
-async fn plan_delays_the_answer() {
-    let upstream = FaultyUpstream::builder()
-        .plan(Plan::new(1).delay(Duration::from_millis(1), 1.0))
-        .start()
-        .await
-        .unwrap();
-
-    let (answer, _) = send(
-        upstream.addr(),
-        "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-    )
-    .await;
-
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-}
-
-#[tokio::test]
-async fn bytes_that_are_not_http_are_a_bad_request() {
-    let upstream = FaultyUpstream::builder().start().await.unwrap();
-
-    for bytes in ["\0\r\n\r\n", "GET / HTTP/1.1\r\nbad header\r\n\r\n"] {
-        let (answer, _) = send(upstream.addr(), bytes).await;
-        assert!(answer.starts_with("HTTP/1.1 400 "), "{bytes}: {answer}");
-    }
-}
-
-#[tokio::test]
-async fn body_over_the_limit_is_refused() {
-    let upstream = FaultyUpstream::builder()
-        .body_limit(4)
-        .start()
-        .await
-        .unwrap();
-
-    let (answer, _) = send(
-        upstream.addr(),
-        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabcde",
-    )
-    .await;
-
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert_eq!(upstream.ledger().totals().processed, 0);
-}
-
-#[tokio::test]
-async fn drop_closes_the_port_and_the_connections() {
-    let upstream = FaultyUpstream::builder().start().await.unwrap();
-    let addr = upstream.addr();
-
-    upstream.shutdown().await;
-
-    assert!(tokio::net::TcpStream::connect(addr).await.is_err());
 }
