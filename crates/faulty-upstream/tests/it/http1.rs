@@ -31,7 +31,7 @@ async fn each_fault_is_on_the_wire() {
         (
             "reset=body;after=5",
             "HTTP/1.1 200 OK\r\n",
-            "\r\n\r\n{\"bod",
+            "\r\n\r\n{\"pro",
             false,
         ),
         ("close", "", "", true),
@@ -39,7 +39,7 @@ async fn each_fault_is_on_the_wire() {
         (
             "close=body;after=5",
             "HTTP/1.1 200 OK\r\n",
-            "\r\n\r\n{\"bod",
+            "\r\n\r\n{\"pro",
             true,
         ),
         ("garbage", "\0\u{1}\u{2} this is not HTTP", "\r\n\r\n", true),
