@@ -1,7 +1,7 @@
 //! Real processes, found, started and ended.
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -35,7 +35,8 @@ pub(crate) fn program(name: &str, test: &str) -> Option<PathBuf> {
 /// Says that a test is left out, and why; fails where nothing may be.
 pub(crate) fn leave_out(test: &str, reason: &str) {
     assert!(!is_required(), "{test}: {reason}");
-    eprintln!("left out: {test}: {reason}");
+    // Not by `eprintln`, which is shown only for tests that fail.
+    let _ = writeln!(io::stderr(), "left out: {test}: {reason}");
 }
 
 fn is_required() -> bool {
