@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -90,6 +91,7 @@ impl<S, ReqBody, ResBody> Future for ResponseFuture<S::Future, S, ReqBody>
 where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
     ReqBody: Body<Data = Bytes>,
+    ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
@@ -149,16 +151,20 @@ impl<S> Pending<S> {
     }
 
     /// Reads the body to its end, or to the limit.
-    fn poll_collect<B: Body<Data = Bytes>>(
+    fn poll_collect<B>(
         &mut self,
         mut body: Pin<&mut B>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Refusal>> {
+    ) -> Poll<Result<(), Refusal>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let limit = self.plan.max_body_bytes;
         while let Some(frame) = ready!(body.as_mut().poll_frame(cx)) {
-            let Ok(frame) = frame else {
-                let detail = "the body ended before it was complete";
-                return Poll::Ready(Err(Refusal::body(detail.to_owned())));
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => return Poll::Ready(Err(Refusal::incomplete(&*error.into()))),
             };
             match frame.into_data() {
                 Ok(data) if data.len() > limit - self.collected.len() => {

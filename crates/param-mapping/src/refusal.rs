@@ -1,7 +1,8 @@
+use std::error::Error;
 use std::fmt;
 
 use http::StatusCode;
-use portcullis_gateway_error::{Answer, ErrorKind};
+use portcullis_gateway_error::{Answer, ErrorKind, classify_error};
 
 use crate::json::Invalid;
 
@@ -51,6 +52,15 @@ impl Refusal {
         Self::bad(&"body:", detail)
     }
 
+    /// The body did not come whole. What ended it knows best how that is answered: 413 for a limit further out, 408 for a caller that stalls.
+    pub(crate) fn incomplete(error: &(dyn Error + 'static)) -> Self {
+        let status = classify_error(error).answer_status();
+        Self {
+            status: status.unwrap_or(StatusCode::BAD_REQUEST),
+            ..Self::body("the body ended before it was complete".to_owned())
+        }
+    }
+
     /// Tells it, once: to the log here, to the caller by the answer.
     pub(crate) fn answer(self, name: &str) -> Answer {
         let Self {
@@ -85,5 +95,32 @@ impl From<Invalid> for Refusal {
                 crate::json::MAX_DEPTH
             ),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use portcullis_gateway_error::{Classified, Failure};
+
+    use super::*;
+
+    #[test]
+    fn a_body_that_did_not_come_whole_is_answered_as_what_ended_it_says() {
+        let failure = Failure::new(ErrorKind::HttpRequestError);
+        let limited = failure.answer_with(StatusCode::PAYLOAD_TOO_LARGE);
+        let gone = || io::Error::from(io::ErrorKind::ConnectionReset);
+
+        for (error, status) in [
+            (
+                Classified::new(limited, gone()),
+                StatusCode::PAYLOAD_TOO_LARGE,
+            ),
+            (Classified::new(failure, gone()), StatusCode::BAD_REQUEST),
+        ] {
+            assert_eq!(Refusal::incomplete(&error).status, status);
+        }
+        assert_eq!(Refusal::incomplete(&gone()).status, StatusCode::BAD_REQUEST);
     }
 }

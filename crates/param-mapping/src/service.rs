@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -52,6 +53,7 @@ impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for ParamMapping<S>
 where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>> + Clone,
     ReqBody: Body<Data = Bytes>,
+    ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
