@@ -54,7 +54,8 @@ impl Socket {
         match &self.stream {
             Stream::Plain(stream) => {
                 let mut start = [0; PREFACE.len()];
-                loop {
+                // A client that closes in the middle of it looks the same as one that is slow, so there is an end to the patience.
+                for _ in 0..1000 {
                     let length = stream.peek(&mut start).await?;
                     let seen = start.get(..length).unwrap_or_default();
                     if length == 0 || !PREFACE.starts_with(seen) {
@@ -66,6 +67,7 @@ impl Socket {
                     // A part of the preface: the rest is on its way, and `peek` does not wait for it.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
+                Ok(false)
             }
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => Ok(stream.get_ref().1.alpn_protocol() == Some(b"h2")),
