@@ -4,7 +4,7 @@ use std::time::Duration;
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
 
-use crate::{Attempts, Failure, ProxyStatus};
+use crate::{Failure, ProxyStatus, RetryOutcome};
 
 mod advice;
 mod curl;
@@ -55,7 +55,7 @@ pub struct Diagnosis {
     /// The headers of the answer that tell something, as `name: value`, without secrets.
     pub headers: Vec<(HeaderName, String)>,
     /// The attempts that were made.
-    pub attempts: Option<Attempts>,
+    pub attempts: Option<RetryOutcome>,
     /// How long the exchange took.
     pub elapsed: Option<Duration>,
     /// What to check next.
@@ -130,7 +130,7 @@ impl Diagnosis {
         if !self.failure.is_local() {
             self.hop = FailedHop::from_headers(&head.headers);
         }
-        if let Some(attempts) = head.extensions.get::<Attempts>() {
+        if let Some(attempts) = head.extensions.get::<RetryOutcome>() {
             self.attempts = Some(attempts.clone());
         }
         self
@@ -138,7 +138,7 @@ impl Diagnosis {
 
     /// Adds the attempts.
     #[must_use]
-    pub fn attempts(mut self, attempts: Attempts) -> Self {
+    pub fn attempts(mut self, attempts: RetryOutcome) -> Self {
         self.attempts = Some(attempts);
         self
     }
@@ -153,7 +153,7 @@ impl Diagnosis {
     /// Returns the number of the last attempt; 1 where nobody counted.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        let last = self.attempts.as_ref().and_then(Attempts::last);
+        let last = self.attempts.as_ref().and_then(RetryOutcome::last);
         last.map_or(1, |record| record.number.get())
     }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::layer::Answers;
 use crate::service::Refusal;
 use crate::{
-    AnswerBody, AttemptLog, Attempts, Audience, Classify, Diagnosis, Failure, RequestFacts,
+    AnswerBody, AttemptLog, Audience, Classify, Diagnosis, Failure, RequestFacts, RetryOutcome,
 };
 
 pin_project! {
@@ -111,11 +111,11 @@ impl Exchange {
         classify: impl FnOnce(&Parts) -> Option<Failure>,
     ) -> Response<B> {
         if let Some(attempts) = self.log.get()
-            && response.extensions().get::<Attempts>().is_none()
+            && response.extensions().get::<RetryOutcome>().is_none()
         {
             response
                 .extensions_mut()
-                .insert::<Attempts>(attempts.clone());
+                .insert::<RetryOutcome>(attempts.clone());
         }
         if self.facts.is_none() {
             return response;
@@ -145,7 +145,7 @@ impl Exchange {
         if let Some(attempts) = self.log.get() {
             response
                 .extensions_mut()
-                .insert::<Attempts>(attempts.clone());
+                .insert::<RetryOutcome>(attempts.clone());
         }
         response
     }

@@ -140,7 +140,7 @@ pub use crate::layer_config::Config;
 pub use crate::problem::Problem;
 pub use crate::proxy_status::{Hop, PROXY_STATUS, ProxyStatus};
 pub use crate::record::{
-    AttemptLog, AttemptRecord, Attempts, Decision, Outcome, Phase, StopReason, WaitReason,
+    AttemptLog, AttemptRecord, Decision, Outcome, Phase, RetryOutcome, StopReason, WaitReason,
 };
 pub use crate::retry_after::RetryAfter;
 pub use crate::service::GatewayError;

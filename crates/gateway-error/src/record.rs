@@ -78,8 +78,12 @@ pub enum WaitReason {
     Backoff,
     /// The `retry-after` of the answer.
     RetryAfter,
+    /// The `grpc-retry-pushback-ms` of a gRPC answer.
+    Pushback,
     /// Nothing: the request had not left, so there is nothing to wait for.
     Immediate,
+    /// The delay after which a second attempt of a hedged request starts beside the first.
+    Hedge,
 }
 
 /// Why there was no further attempt.
@@ -102,17 +106,31 @@ pub enum StopReason {
     WaitTooLong,
     /// The request is of a sort that is never sent twice: an upgrade, `CONNECT`, `expect: 100-continue`.
     NotReplayable,
+    /// The memory that all requests share for their replay was used up.
+    ReplayMemoryFull,
+    /// The budget for retries is empty.
+    BudgetEmpty,
+    /// As many retries as are allowed at a time were under way.
+    TooManyRetries,
+    /// The server said not to try again.
+    ServerSaidNo,
+    /// The inner service was not ready for another attempt: it is busy enough.
+    NotReady,
+    /// Another attempt of the same request was answered first.
+    Superseded,
 }
 
-/// Every [`AttemptRecord`] of an exchange, in the extensions of its answer.
+/// Every [`AttemptRecord`] of an exchange, in the extensions of its answer: how many attempts, of which kind, with which waits, and why there was no further one.
+///
+/// The records stand in the order in which the attempts ended; the last is the one whose outcome the caller got.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Attempts(Arc<[AttemptRecord]>);
+pub struct RetryOutcome(Arc<[AttemptRecord]>);
 
-/// Carries the [`Attempts`] of an exchange that ends with an error, and so has no response to put them in.
+/// Carries the [`RetryOutcome`] of an exchange that ends with an error, and so has no response to put them in.
 ///
 /// [`GatewayErrorLayer`](crate::GatewayErrorLayer) puts one into the request's extensions and moves what it holds into the answer. Clones share what they hold.
 #[derive(Clone, Debug, Default)]
-pub struct AttemptLog(Arc<OnceLock<Attempts>>);
+pub struct AttemptLog(Arc<OnceLock<RetryOutcome>>);
 
 // === impl AttemptRecord ===
 
@@ -190,7 +208,9 @@ impl WaitReason {
         match self {
             Self::Backoff => "backoff",
             Self::RetryAfter => "retry_after",
+            Self::Pushback => "pushback",
             Self::Immediate => "immediate",
+            Self::Hedge => "hedge",
         }
     }
 }
@@ -210,13 +230,19 @@ impl StopReason {
             Self::BodyTooLarge => "body_too_large",
             Self::WaitTooLong => "wait_too_long",
             Self::NotReplayable => "not_replayable",
+            Self::ReplayMemoryFull => "replay_memory_full",
+            Self::BudgetEmpty => "budget_empty",
+            Self::TooManyRetries => "too_many_retries",
+            Self::ServerSaidNo => "server_said_no",
+            Self::NotReady => "not_ready",
+            Self::Superseded => "superseded",
         }
     }
 }
 
-// === impl Attempts ===
+// === impl RetryOutcome ===
 
-impl Attempts {
+impl RetryOutcome {
     /// Returns the records, the original attempt first.
     #[must_use]
     pub fn records(&self) -> &[AttemptRecord] {
@@ -228,16 +254,41 @@ impl Attempts {
     pub fn last(&self) -> Option<&AttemptRecord> {
         self.0.last()
     }
+
+    /// Returns why there was no further attempt; `None` where the last record does not say, as when the exchange was dropped in a wait.
+    #[must_use]
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        match self.last()?.decision {
+            Decision::Stop(reason) => Some(reason),
+            Decision::Retry { .. } => None,
+        }
+    }
+
+    /// Returns the waits before further attempts, and where each came from.
+    pub fn waits(&self) -> impl Iterator<Item = (Duration, WaitReason)> + '_ {
+        self.0.iter().filter_map(|record| match record.decision {
+            Decision::Retry { wait, reason } => Some((wait, reason)),
+            Decision::Stop(_) => None,
+        })
+    }
+
+    /// Returns what failed: the failures of all attempts that had one.
+    pub fn failures(&self) -> impl Iterator<Item = &Failure> + '_ {
+        self.0.iter().filter_map(|record| match &record.outcome {
+            Outcome::Failed(failure) => Some(failure),
+            Outcome::Answered(_) => None,
+        })
+    }
 }
 
-impl From<Vec<AttemptRecord>> for Attempts {
+impl From<Vec<AttemptRecord>> for RetryOutcome {
     fn from(records: Vec<AttemptRecord>) -> Self {
         Self(records.into())
     }
 }
 
 /// All attempts on one line, as nginx's list variables do.
-impl fmt::Display for Attempts {
+impl fmt::Display for RetryOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, record) in self.0.iter().enumerate() {
             if index > 0 {
@@ -253,14 +304,14 @@ impl fmt::Display for Attempts {
 
 impl AttemptLog {
     /// Sets the attempts; what was set before stays.
-    pub fn set(&self, attempts: Attempts) {
+    pub fn set(&self, attempts: RetryOutcome) {
         // The innermost retry is the first to end, and the one that saw the attempts.
         let _ = self.0.set(attempts);
     }
 
     /// Returns the attempts, if they were set.
     #[must_use]
-    pub fn get(&self) -> Option<&Attempts> {
+    pub fn get(&self) -> Option<&RetryOutcome> {
         self.0.get()
     }
 }
@@ -332,14 +383,18 @@ mod tests {
         let answered = Outcome::Answered(StatusCode::OK);
         let second = record(2, answered, Decision::Stop(StopReason::Success));
 
-        let attempts = Attempts::from(vec![first, second.clone()]);
+        let attempts = RetryOutcome::from(vec![first, second.clone()]);
 
         assert_eq!(
             attempts.to_string(),
             "1@10.0.0.7:80 connection_refused 0.013s retry(backoff 0.025s), 2 200 0.013s"
         );
         assert_eq!(attempts.last(), Some(&second));
-        assert_eq!(Attempts::default().to_string(), "");
+        assert_eq!(attempts.stop_reason(), Some(StopReason::Success));
+        let backoff = (Duration::from_millis(25), WaitReason::Backoff);
+        assert_eq!(attempts.waits().collect::<Vec<_>>(), [backoff]);
+        assert_eq!(attempts.failures().count(), 1);
+        assert_eq!(RetryOutcome::default().to_string(), "");
     }
 
     #[test]
@@ -369,12 +424,12 @@ mod tests {
     fn the_first_log_stays() {
         let log = AttemptLog::default();
         let answered = Outcome::Answered(StatusCode::OK);
-        let inner = Attempts::from(vec![AttemptRecord::new(NonZeroU32::MIN, answered)]);
+        let inner = RetryOutcome::from(vec![AttemptRecord::new(NonZeroU32::MIN, answered)]);
 
         let clone = log.clone();
 
         log.set(inner.clone());
-        log.set(Attempts::default());
+        log.set(RetryOutcome::default());
 
         assert_eq!(clone.get(), Some(&inner), "clones share what they hold");
     }

@@ -8,7 +8,7 @@
 //! use http::{Request, Response, StatusCode};
 //! use http_body_util::Full;
 //! use portcullis::Stack;
-//! use portcullis::gateway_error::Attempts;
+//! use portcullis::gateway_error::RetryOutcome;
 //! use tower::{Layer, ServiceExt, service_fn};
 //!
 //! // A client whose upstream is not there.
@@ -21,7 +21,7 @@
 //! let response = service.oneshot(request).await.unwrap();
 //! assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
 //! assert_eq!(response.headers()["proxy-status"], "portcullis;error=connection_refused");
-//! assert_eq!(response.extensions().get::<Attempts>().unwrap().records().len(), 3);
+//! assert_eq!(response.extensions().get::<RetryOutcome>().unwrap().records().len(), 3);
 //! # }
 //! # #[cfg(not(feature = "stack"))] fn main() {}
 //! ```

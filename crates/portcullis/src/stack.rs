@@ -105,7 +105,7 @@ mod tests {
     use bytes::Bytes;
     use http::{Request, Response, StatusCode};
     use http_body_util::Full;
-    use portcullis_gateway_error::{Attempts, Decision, StopReason};
+    use portcullis_gateway_error::{Decision, RetryOutcome, StopReason};
     use portcullis_retry_on_gateway_error::Backoff;
     use tower::{ServiceExt, service_fn};
 
@@ -134,7 +134,7 @@ mod tests {
             .unwrap();
 
         assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
-        let attempts: &Attempts = response.extensions().get().unwrap();
+        let attempts: &RetryOutcome = response.extensions().get().unwrap();
         let last = attempts.last().unwrap();
         assert_eq!(attempts.records().len(), 3, "{attempts}");
         assert_eq!(

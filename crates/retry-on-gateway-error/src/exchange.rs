@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use portcullis_gateway_error::{
-    AttemptLog, AttemptRecord, Attempts, Classify, Decision, Failure, Outcome, RetryAfter,
+    AttemptLog, AttemptRecord, Classify, Decision, Failure, Outcome, RetryAfter, RetryOutcome,
     StopReason,
 };
 use portcullis_timeout::Deadline;
@@ -72,7 +72,7 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
         self.layer.limits.drain.time
     }
 
-    fn take_attempts(&mut self) -> Attempts {
+    fn take_attempts(&mut self) -> RetryOutcome {
         std::mem::take(&mut self.records).into()
     }
 

@@ -6,7 +6,7 @@
 //! use std::sync::atomic::{AtomicU32, Ordering};
 //! use http::{Request, Response, StatusCode};
 //! use http_body_util::Empty;
-//! use portcullis_gateway_error::Attempts;
+//! use portcullis_gateway_error::RetryOutcome;
 //! use portcullis_retry_on_gateway_error::RetryLayer;
 //! use tower::{Layer, ServiceExt, service_fn};
 //!
@@ -22,7 +22,7 @@
 //!
 //! let response = service.oneshot(Request::new(Empty::<bytes::Bytes>::new())).await.unwrap();
 //! assert_eq!(response.status(), StatusCode::OK);
-//! assert_eq!(response.extensions().get::<Attempts>().unwrap().records().len(), 3);
+//! assert_eq!(response.extensions().get::<RetryOutcome>().unwrap().records().len(), 3);
 //! # }
 //! ```
 //!
@@ -71,7 +71,7 @@
 //! # Cancellation and limits
 //! Dropping the future ends the running attempt and lets go of everything that was kept. Over `max_replay_bytes` the running attempt goes on undisturbed and is the
 //! last. When attempts, time or body end the retries, the caller gets the last real answer or error, and the
-//! [`Attempts`](portcullis_gateway_error::Attempts) in its extensions say why.
+//! [`RetryOutcome`](portcullis_gateway_error::RetryOutcome) in its extensions say why.
 #![forbid(unsafe_code)]
 
 mod attempt;

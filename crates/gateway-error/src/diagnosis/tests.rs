@@ -49,7 +49,8 @@ fn one_screen_tells_all() {
             ("content-type", "text/html"),
         ],
     );
-    head.extensions.insert(Attempts::from(vec![first, last]));
+    head.extensions
+        .insert(RetryOutcome::from(vec![first, last]));
 
     let diagnosis = Diagnosis::new(&facts, Failure::answered(head.status, None))
         .response(&head)

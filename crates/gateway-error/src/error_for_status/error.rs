@@ -7,7 +7,7 @@ use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
 use crate::classify::classify_head;
-use crate::{Attempts, ErrorKind, Failure, Problem, RetryAfter};
+use crate::{ErrorKind, Failure, Problem, RetryAfter, RetryOutcome};
 
 /// An answer that is an error by its status: what [`ErrorForStatusLayer`](crate::ErrorForStatusLayer) gives.
 ///
@@ -96,7 +96,7 @@ impl StatusError {
 
     /// Returns the attempts that a layer further in made.
     #[must_use]
-    pub fn attempts(&self) -> Option<&Attempts> {
+    pub fn attempts(&self) -> Option<&RetryOutcome> {
         self.head.extensions.get()
     }
 }

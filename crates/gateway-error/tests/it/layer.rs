@@ -14,8 +14,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use portcullis_gateway_error::{
-    AnswerBody, AttemptLog, AttemptRecord, Attempts, Classified, ErrorKind, Failure,
-    GatewayErrorLayer, Outcome, Problem,
+    AnswerBody, AttemptLog, AttemptRecord, Classified, ErrorKind, Failure, GatewayErrorLayer,
+    Outcome, Problem, RetryOutcome,
 };
 use portcullis_test_support::{BoxError, Probe, ScriptBody, Step};
 use tokio_test::{assert_pending, assert_ready_ok, task};
@@ -191,7 +191,7 @@ async fn an_answer_goes_through_unchanged() {
 #[tokio::test]
 async fn the_attempts_of_a_retry_are_in_the_answer() {
     let record = AttemptRecord::new(NonZeroU32::MIN, Outcome::Failed(ErrorKind::DnsError.into()));
-    let attempts = Attempts::from(vec![record]);
+    let attempts = RetryOutcome::from(vec![record]);
     let left = attempts.clone();
     let client = tower::service_fn(move |request: Request<()>| {
         request

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use portcullis_gateway_error::{Attempts, DefaultClassifier, StopReason};
+use portcullis_gateway_error::{DefaultClassifier, RetryOutcome, StopReason};
 use portcullis_retry_on_gateway_error::{Backoff, Direct, ReplayBody, RetryLayer, StandardPolicy};
 use portcullis_test_support::{BoxError, ScriptBody};
 
@@ -111,7 +111,7 @@ fn request(method: &str, chunks: impl IntoIterator<Item = &'static str>) -> Requ
 
 /// The decisions of all attempts on one line, with why it ended.
 fn story<B>(response: &Response<B>) -> (usize, StopReason) {
-    let attempts: &Attempts = response.extensions().get().unwrap();
+    let attempts: &RetryOutcome = response.extensions().get().unwrap();
     let last = attempts.last().unwrap();
     let portcullis_gateway_error::Decision::Stop(reason) = last.decision else {
         panic!("the last attempt stops: {attempts}");

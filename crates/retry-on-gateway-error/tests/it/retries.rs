@@ -154,7 +154,7 @@ async fn every_attempt_has_its_record() {
     .await;
 
     let response = outcome.unwrap();
-    let attempts: &Attempts = response.extensions().get().unwrap();
+    let attempts: &RetryOutcome = response.extensions().get().unwrap();
     assert_eq!(
         attempts.to_string(),
         "1@upstream.test 502 0.000s retry(backoff 2.000s), \
@@ -233,7 +233,11 @@ async fn what_is_bound_to_its_connection_is_passed_through() {
 
         let response = outcome.unwrap();
         assert_eq!(response.status(), 502, "{method}");
-        assert_eq!(response.extensions().get::<Attempts>(), None, "{method}");
+        assert_eq!(
+            response.extensions().get::<RetryOutcome>(),
+            None,
+            "{method}"
+        );
         assert_eq!(seen.bodies(), ["a"], "{method}");
     }
 }

@@ -3,7 +3,7 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use portcullis::gateway_error::{Attempts, Failure};
+use portcullis::gateway_error::{Failure, RetryOutcome};
 use tokio::time::Instant;
 
 /// Logs an exchange when its answer has a head.
@@ -21,7 +21,9 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
         url.path = path,
         http.response.status_code = response.status().as_u16(),
         duration_ms = started.elapsed().as_secs_f64() * 1e3,
-        attempts = extensions.get::<Attempts>().map(tracing::field::display),
+        attempts = extensions
+            .get::<RetryOutcome>()
+            .map(tracing::field::display),
         error.r#type = extensions.get::<Failure>().map(Failure::error_type),
         "exchange",
     );

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use portcullis::Stack;
-use portcullis::gateway_error::{AttemptRecord, Attempts, Decision, Outcome, StopReason};
+use portcullis::gateway_error::{AttemptRecord, Decision, Outcome, RetryOutcome, StopReason};
 use portcullis::retry::{Backoff, RetryLayer};
 use portcullis_faulty_upstream::{RawStep, RawUpstream};
 use tokio::net::TcpListener;
@@ -58,7 +58,11 @@ async fn call(method: Method, url: &str) -> Response<impl http_body::Body + use<
 }
 
 fn records<B>(response: &Response<B>) -> &[AttemptRecord] {
-    response.extensions().get::<Attempts>().unwrap().records()
+    response
+        .extensions()
+        .get::<RetryOutcome>()
+        .unwrap()
+        .records()
 }
 
 #[tokio::test]

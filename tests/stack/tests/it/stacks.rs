@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use portcullis::Stack;
-use portcullis::gateway_error::{Attempts, GatewayErrorLayer};
+use portcullis::gateway_error::{GatewayErrorLayer, RetryOutcome};
 use portcullis::health_check::{Health, HealthCheckLayer, State};
 use portcullis::param_mapping::{Mapping, ParamMappingLayer};
 use portcullis::retry::RetryLayer;
@@ -96,7 +96,7 @@ async fn the_whole_stack_is_one_layer_around_a_router() {
     assert_eq!(
         response
             .extensions()
-            .get::<Attempts>()
+            .get::<RetryOutcome>()
             .unwrap()
             .records()
             .len(),
@@ -128,7 +128,7 @@ async fn the_whole_stack_goes_around_a_hyper_client() {
     assert_eq!(
         response
             .extensions()
-            .get::<Attempts>()
+            .get::<RetryOutcome>()
             .unwrap()
             .records()
             .len(),
