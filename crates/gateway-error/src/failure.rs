@@ -18,6 +18,8 @@ pub struct Failure {
     status: Option<StatusCode>,
     grpc: Option<GrpcCode>,
     local: bool,
+    /// The upstream said that it has not processed the request and will not.
+    refused: bool,
     retry_after: Option<Duration>,
     /// The status of our answer, where it is not the kind's.
     answer_status: Option<StatusCode>,
@@ -34,6 +36,7 @@ impl Failure {
             status: None,
             grpc: None,
             local: true,
+            refused: false,
             retry_after: None,
             answer_status: None,
         }
@@ -47,6 +50,7 @@ impl Failure {
             status: Some(status),
             grpc: None,
             local: false,
+            refused: false,
             retry_after: None,
             answer_status: None,
         }
@@ -60,6 +64,7 @@ impl Failure {
             status: Some(status),
             grpc: Some(code),
             local: false,
+            refused: false,
             retry_after: None,
             answer_status: None,
         }
@@ -68,6 +73,14 @@ impl Failure {
     /// Replaces how far the request got, where more is known than the kind says.
     pub const fn delivered(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
+        self
+    }
+
+    /// Says that the upstream refused the request before it processed any of it: HTTP/2 `REFUSED_STREAM`, or `GOAWAY` with a lower last stream id
+    /// ([RFC 9113, section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)). So it was [not sent](Delivery::NotSent), for what that means.
+    pub const fn refused(mut self) -> Self {
+        self.refused = true;
+        self.delivery = Delivery::NotSent;
         self
     }
 
@@ -94,6 +107,12 @@ impl Failure {
     #[must_use]
     pub const fn delivery(&self) -> Delivery {
         self.delivery
+    }
+
+    /// Says whether the upstream refused the request before it processed any of it, as opposed to a request that never left.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// Returns the status that the upstream answered with, if it answered.

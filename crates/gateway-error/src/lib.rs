@@ -53,9 +53,9 @@
 //! | closed between two chunks | `http_response_incomplete` | answered |
 //! | a chunk whose size is no number | `http_response_transfer_coding` | answered |
 //! | the caller's own body breaks off | `http_request_error` | maybe processed |
-//! | GOAWAY with a lower last stream id | `connection_terminated` | not sent |
+//! | GOAWAY with a lower last stream id | `connection_terminated` | refused |
 //! | GOAWAY with our last stream id, then closed | `connection_terminated` | maybe processed |
-//! | RST_STREAM with REFUSED_STREAM | `connection_terminated` | not sent |
+//! | RST_STREAM with REFUSED_STREAM | `connection_terminated` | refused |
 //! | RST_STREAM with another code | `connection_terminated` | maybe processed |
 //! | RST_STREAM in the middle of the body | `http_response_incomplete` | answered |
 //! | HTTP/2 frames that break the protocol | `http_protocol_error` | maybe processed |

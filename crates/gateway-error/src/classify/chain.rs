@@ -11,6 +11,8 @@ pub(super) struct Clue {
     pub(super) kind: Option<ErrorKind>,
     pub(super) exact: bool,
     pub(super) delivery: Option<Delivery>,
+    /// The upstream said that it has not processed the request.
+    pub(super) refused: bool,
     /// The whole answer, where the error has one.
     pub(super) failure: Option<Failure>,
 }
@@ -31,6 +33,7 @@ pub fn classify_body_error(error: &(dyn Error + 'static)) -> Failure {
 
 fn walk(error: &(dyn Error + 'static), known: Option<Delivery>) -> Failure {
     let (mut kind, mut exact, mut delivery) = (None, false, known);
+    let mut refused = false;
     for error in chain(error) {
         if let Some(classified) = error.downcast_ref::<Classified>() {
             return at_least(classified.failure(), delivery);
@@ -44,12 +47,14 @@ fn walk(error: &(dyn Error + 'static), known: Option<Delivery>) -> Failure {
             return at_least(failure, delivery);
         }
         delivery = delivery.or(clue.delivery);
+        refused |= clue.refused;
         kind = clue.kind.or(kind);
         exact = clue.exact;
     }
 
     let failure = Failure::new(kind.unwrap_or(ErrorKind::ProxyInternalError));
     match delivery {
+        Some(Delivery::NotSent) if refused => failure.refused(),
         Some(delivery) => failure.delivered(delivery),
         None => failure,
     }
@@ -173,5 +178,12 @@ impl Clue {
     pub(super) fn delivered(mut self, delivery: Delivery) -> Self {
         self.delivery = Some(delivery);
         self
+    }
+
+    /// Says that the upstream refused the request, so that it was not processed.
+    #[cfg(feature = "hyper")]
+    pub(super) fn refused(mut self) -> Self {
+        self.refused = true;
+        self.delivered(Delivery::NotSent)
     }
 }

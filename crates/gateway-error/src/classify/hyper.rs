@@ -63,7 +63,7 @@ fn h2(error: &h2::Error, known: Option<Delivery>) -> Clue {
     }
     let clue = Clue::kind(io_error::ended(answered));
     if error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM) {
-        clue.delivered(Delivery::NotSent)
+        clue.refused()
     } else {
         clue.delivered(Delivery::MaybeProcessed)
     }

@@ -25,8 +25,8 @@ async fn the_table_on_the_crate_page_is_what_real_sockets_give() {
     let found: Vec<_> = rows
         .iter()
         .map(|(cause, failure)| {
-            let (kind, delivery) = (failure.kind().unwrap(), failure.delivery());
-            format!("| {cause} | `{kind}` | {} |", words(delivery))
+            let kind = failure.kind().unwrap();
+            format!("| {cause} | `{kind}` | {} |", words(failure))
         })
         .collect();
     let page = include_str!("../../src/lib.rs");
@@ -43,8 +43,9 @@ async fn the_table_on_the_crate_page_is_what_real_sockets_give() {
     );
 }
 
-fn words(delivery: Delivery) -> &'static str {
-    match delivery {
+fn words(failure: &Failure) -> &'static str {
+    match failure.delivery() {
+        Delivery::NotSent if failure.is_refused() => "refused",
         Delivery::NotSent => "not sent",
         Delivery::MaybeProcessed => "maybe processed",
         Delivery::Answered => "answered",
