@@ -82,6 +82,7 @@ mod config;
 mod drain;
 mod exchange;
 mod future;
+mod grpc_codes;
 mod layer;
 mod map_body;
 mod policy;
@@ -93,6 +94,7 @@ pub use crate::backoff::{Backoff, Jitter};
 #[cfg(feature = "config")]
 pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
 pub use crate::future::ResponseFuture;
+pub use crate::grpc_codes::GrpcCodes;
 pub use crate::layer::RetryLayer;
 pub use crate::map_body::{ConvertBody, Direct, MapBody};
 pub use crate::policy::{Facts, Policy, StandardPolicy};
