@@ -88,6 +88,8 @@ mod map_body;
 mod policy;
 mod replay;
 mod service;
+#[cfg(feature = "config")]
+mod service_config;
 
 pub use crate::attempt::{Attempt, Idempotent};
 pub use crate::backoff::{Backoff, Jitter};
@@ -100,6 +102,10 @@ pub use crate::map_body::{ConvertBody, Direct, MapBody};
 pub use crate::policy::{Facts, Policy, StandardPolicy};
 pub use crate::replay::{ReplayBody, ReplayError};
 pub use crate::service::Retry;
+#[cfg(feature = "config")]
+pub use crate::service_config::{
+    GrpcHedging, GrpcRetry, MethodPolicy, ServiceConfig, ServiceConfigData, Throttling,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
