@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Random numbers that clones share without a lock, and that repeat for a seed: SplitMix64 over a counter.
 #[derive(Clone, Debug)]
@@ -21,6 +22,15 @@ impl Chance {
         // The high half of the product: uniform but for a bias below 2^-64 x max.
         let product = u128::from(self.next()) * (u128::from(max) + 1);
         u64::try_from(product >> 64).unwrap_or(max)
+    }
+
+    /// A time from `least` to `most`, both included, to the nanosecond; `least` where that is the longer one.
+    ///
+    /// What lies more than 2^64 nanoseconds (584 years) above `least` is not drawn.
+    pub(crate) fn between(&self, least: Duration, most: Duration) -> Duration {
+        let room = most.saturating_sub(least).as_nanos();
+        let drawn = self.up_to(u64::try_from(room).unwrap_or(u64::MAX));
+        least.saturating_add(Duration::from_nanos(drawn))
     }
 
     fn next(&self) -> u64 {
@@ -67,5 +77,20 @@ mod tests {
             "{seen:?}"
         );
         assert_eq!(chance.up_to(0), 0);
+    }
+
+    #[test]
+    fn a_time_is_drawn_to_the_nanosecond_and_within_its_bounds() {
+        let chance = Chance::seeded(1);
+        let (least, most) = (Duration::new(1, 999_999_999), Duration::new(2, 1));
+
+        let drawn: std::collections::BTreeSet<_> =
+            (0..100).map(|_| chance.between(least, most)).collect();
+
+        let nano = Duration::from_nanos(1);
+        assert!(drawn.into_iter().eq([least, least + nano, most]));
+        assert_eq!(chance.between(most, least), most);
+        assert!(chance.between(Duration::ZERO, Duration::MAX) <= Duration::MAX);
+        assert_eq!(chance.between(Duration::MAX, Duration::MAX), Duration::MAX);
     }
 }

@@ -28,7 +28,9 @@ pub struct Config {
     pub seed: Option<u64>,
 }
 
-/// The serde form of [`Backoff`]: `{fixed: 2s}`, or `{base: 25ms, max: 250ms}`; `jitter` is `full` or `none`.
+/// The serde form of [`Backoff`]: `{fixed: 2s}`, or `{base: 25ms, max: 250ms}` with a `multiplier`; and a `jitter` for both.
+///
+/// [`Backoff::custom`] has none: it is code.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -42,6 +44,8 @@ pub struct BackoffConfig {
     /// See [`Backoff::exponential`].
     #[serde(with = "humantime_serde")]
     pub max: Option<Duration>,
+    /// See [`Backoff::multiplier`].
+    pub multiplier: Option<f64>,
     /// See [`Backoff::jitter`].
     pub jitter: Option<JitterConfig>,
 }
@@ -53,6 +57,12 @@ pub struct BackoffConfig {
 pub enum JitterConfig {
     /// [`Jitter::Full`].
     Full,
+    /// [`Jitter::Equal`].
+    Equal,
+    /// [`Jitter::Decorrelated`].
+    Decorrelated,
+    /// [`Jitter::Proportional`].
+    Proportional,
     /// [`Jitter::None`].
     None,
 }
@@ -107,7 +117,7 @@ impl TryFrom<Config> for RetryLayer {
 
 impl BackoffConfig {
     fn build(self) -> Result<Backoff, InvalidConfig> {
-        let backoff = match (self.fixed, self.base, self.max) {
+        let mut backoff = match (self.fixed, self.base, self.max) {
             (Some(wait), None, None) => Backoff::fixed(wait),
             (None, Some(base), Some(max)) if base > max => {
                 let message = format!("must not be longer than max, {base:?} > {max:?}");
@@ -128,11 +138,27 @@ impl BackoffConfig {
             }
             (None, None, None) => Backoff::default(),
         };
+        if let Some(factor) = self.multiplier {
+            backoff = backoff.multiplier(factor)?;
+        }
         Ok(match self.jitter {
+            Some(jitter) => backoff.jitter(jitter.into()),
             None => backoff,
-            Some(JitterConfig::Full) => backoff.jitter(Jitter::Full),
-            Some(JitterConfig::None) => backoff.jitter(Jitter::None),
         })
+    }
+}
+
+// === impl JitterConfig ===
+
+impl From<JitterConfig> for Jitter {
+    fn from(config: JitterConfig) -> Self {
+        match config {
+            JitterConfig::Full => Self::Full,
+            JitterConfig::Equal => Self::Equal,
+            JitterConfig::Decorrelated => Self::Decorrelated,
+            JitterConfig::Proportional => Self::Proportional,
+            JitterConfig::None => Self::None,
+        }
     }
 }
 
@@ -177,6 +203,24 @@ mod tests {
     }
 
     #[test]
+    fn every_jitter_and_a_multiplier_can_be_said_in_data() {
+        let backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(120));
+        for (word, jitter) in [
+            ("full", Jitter::Full),
+            ("equal", Jitter::Equal),
+            ("decorrelated", Jitter::Decorrelated),
+            ("proportional", Jitter::Proportional),
+            ("none", Jitter::None),
+        ] {
+            let data = json!({"base": "1s", "max": "2m", "multiplier": 1.6, "jitter": word});
+            let config: BackoffConfig = serde_json::from_value(data).unwrap();
+
+            let code = backoff.clone().multiplier(1.6).unwrap().jitter(jitter);
+            assert_eq!(config.build(), Ok(code), "{word}");
+        }
+    }
+
+    #[test]
     fn every_mistake_names_its_field() {
         for (config, expected) in [
             (
@@ -198,6 +242,14 @@ mod tests {
             (
                 json!({"backoff": {"fixed": "2s", "max": "1s"}}),
                 "backoff.fixed: must stand alone, without base and max",
+            ),
+            (
+                json!({"backoff": {"fixed": "2s", "multiplier": 2}}),
+                "backoff.multiplier: is for the exponential form only",
+            ),
+            (
+                json!({"backoff": {"multiplier": 0}}),
+                "backoff.multiplier: must be finite and above 0, is 0",
             ),
         ] {
             assert_eq!(

@@ -45,7 +45,7 @@ impl<C, M> RetryLayer<StandardPolicy, C, M> {
     }
 
     /// Replaces the wait before an attempt. Default: 25 ms doubling to 250 ms, with full jitter.
-    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.policy.backoff = backoff;
         self
     }

@@ -92,7 +92,7 @@ mod service;
 mod service_config;
 
 pub use crate::attempt::{Attempt, Idempotent};
-pub use crate::backoff::{Backoff, Jitter};
+pub use crate::backoff::{Backoff, Jitter, Step};
 #[cfg(feature = "config")]
 pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
 pub use crate::future::ResponseFuture;

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 use portcullis_gateway_error::{Decision, Delivery, ErrorKind, Failure, StopReason, WaitReason};
 
 use crate::chance::Chance;
-use crate::{Backoff, Idempotent};
+use crate::{Backoff, Idempotent, Step};
 
 /// Decides what happens after a failed attempt.
 ///
@@ -68,7 +68,9 @@ impl StandardPolicy {
     }
 
     fn wait(&self, facts: &Facts<'_>) -> Option<(Duration, WaitReason)> {
-        let backoff = self.backoff.wait(facts.attempts, &self.chance);
+        let backoff = self
+            .backoff
+            .wait(Step::new(facts.attempts, None), &self.chance);
         match facts.retry_after {
             // Never earlier than the upstream said, and never shorter than asked because of a cap.
             Some(hint) if hint > self.max_retry_after => None,
