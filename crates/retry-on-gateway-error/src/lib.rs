@@ -83,6 +83,11 @@ mod drain;
 mod exchange;
 mod future;
 mod grpc_codes;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the layer does not ask for hints yet")
+)]
+mod hint;
 mod layer;
 mod map_body;
 mod policy;
@@ -97,6 +102,7 @@ pub use crate::backoff::{Backoff, Jitter, Step};
 pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
 pub use crate::future::ResponseFuture;
 pub use crate::grpc_codes::GrpcCodes;
+pub use crate::hint::HintSource;
 pub use crate::layer::RetryLayer;
 pub use crate::map_body::{ConvertBody, Direct, MapBody};
 pub use crate::policy::{Facts, Policy, StandardPolicy};

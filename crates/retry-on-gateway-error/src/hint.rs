@@ -1,0 +1,3 @@
+mod source;
+
+pub use self::source::HintSource;
