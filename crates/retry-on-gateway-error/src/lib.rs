@@ -102,7 +102,7 @@ pub use crate::backoff::{Backoff, Jitter, Step};
 pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
 pub use crate::future::ResponseFuture;
 pub use crate::grpc_codes::GrpcCodes;
-pub use crate::hint::HintSource;
+pub use crate::hint::{HintRule, HintSource, LongHint, ServerHints};
 pub use crate::layer::RetryLayer;
 pub use crate::map_body::{ConvertBody, Direct, MapBody};
 pub use crate::policy::{Facts, Policy, StandardPolicy};
