@@ -3,8 +3,11 @@ use std::fmt;
 use tokio::time::Instant;
 
 mod ratio;
+mod ratio_budget;
+mod window;
 
 pub use self::ratio::Ratio;
+pub use self::ratio_budget::RatioBudget;
 
 /// Limits what retries and hedges may add to the load.
 ///
@@ -95,4 +98,9 @@ impl Tokens {
     pub const fn amount(self) -> u64 {
         self.0
     }
+}
+
+/// What the lock-free parts count with; the loom test puts its own in this place.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 }
