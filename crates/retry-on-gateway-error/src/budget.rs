@@ -2,10 +2,12 @@ use std::fmt;
 
 use tokio::time::Instant;
 
+mod in_flight;
 mod ratio;
 mod ratio_budget;
 mod window;
 
+pub use self::in_flight::InFlightBudget;
 pub use self::ratio::Ratio;
 pub use self::ratio_budget::RatioBudget;
 

@@ -99,7 +99,7 @@ mod service_config;
 
 pub use crate::attempt::{Attempt, Idempotent};
 pub use crate::backoff::{Backoff, Jitter, Step};
-pub use crate::budget::{Budget, Cost, Ratio, RatioBudget, Score, Tokens};
+pub use crate::budget::{Budget, Cost, InFlightBudget, Ratio, RatioBudget, Score, Tokens};
 #[cfg(feature = "config")]
 pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
 pub use crate::future::ResponseFuture;
