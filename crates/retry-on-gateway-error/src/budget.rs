@@ -5,11 +5,13 @@ use tokio::time::Instant;
 mod in_flight;
 mod ratio;
 mod ratio_budget;
+mod throttle;
 mod window;
 
 pub use self::in_flight::InFlightBudget;
 pub use self::ratio::Ratio;
 pub use self::ratio_budget::RatioBudget;
+pub use self::throttle::ThrottleBudget;
 
 /// Limits what retries and hedges may add to the load.
 ///

@@ -99,7 +99,9 @@ mod service_config;
 
 pub use crate::attempt::{Attempt, Idempotent};
 pub use crate::backoff::{Backoff, Jitter, Step};
-pub use crate::budget::{Budget, Cost, InFlightBudget, Ratio, RatioBudget, Score, Tokens};
+pub use crate::budget::{
+    Budget, Cost, InFlightBudget, Ratio, RatioBudget, Score, ThrottleBudget, Tokens,
+};
 #[cfg(feature = "config")]
 pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
 pub use crate::future::ResponseFuture;
