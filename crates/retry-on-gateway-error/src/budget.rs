@@ -3,12 +3,14 @@ use std::fmt;
 use tokio::time::Instant;
 
 mod in_flight;
+mod quota;
 mod ratio;
 mod ratio_budget;
 mod throttle;
 mod window;
 
 pub use self::in_flight::InFlightBudget;
+pub use self::quota::QuotaBudget;
 pub use self::ratio::Ratio;
 pub use self::ratio_budget::RatioBudget;
 pub use self::throttle::ThrottleBudget;

@@ -100,7 +100,7 @@ mod service_config;
 pub use crate::attempt::{Attempt, Idempotent};
 pub use crate::backoff::{Backoff, Jitter, Step};
 pub use crate::budget::{
-    Budget, Cost, InFlightBudget, Ratio, RatioBudget, Score, ThrottleBudget, Tokens,
+    Budget, Cost, InFlightBudget, QuotaBudget, Ratio, RatioBudget, Score, ThrottleBudget, Tokens,
 };
 #[cfg(feature = "config")]
 pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
