@@ -3,6 +3,7 @@ use std::fmt;
 use tokio::time::Instant;
 
 mod in_flight;
+mod keyed;
 mod quota;
 mod ratio;
 mod ratio_budget;
@@ -10,6 +11,7 @@ mod throttle;
 mod window;
 
 pub use self::in_flight::InFlightBudget;
+pub use self::keyed::{KeyedBudgets, SelectBudget};
 pub use self::quota::QuotaBudget;
 pub use self::ratio::Ratio;
 pub use self::ratio_budget::RatioBudget;

@@ -100,7 +100,8 @@ mod service_config;
 pub use crate::attempt::{Attempt, Idempotent};
 pub use crate::backoff::{Backoff, Jitter, Step};
 pub use crate::budget::{
-    Budget, Cost, InFlightBudget, QuotaBudget, Ratio, RatioBudget, Score, ThrottleBudget, Tokens,
+    Budget, Cost, InFlightBudget, KeyedBudgets, QuotaBudget, Ratio, RatioBudget, Score,
+    SelectBudget, ThrottleBudget, Tokens,
 };
 #[cfg(feature = "config")]
 pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
