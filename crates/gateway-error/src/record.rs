@@ -53,6 +53,8 @@ pub enum Outcome {
     Answered(StatusCode),
     /// A failure: an answer that is one, or an error.
     Failed(Failure),
+    /// Nothing: it was given up before anything came, as another attempt was answered first.
+    Cancelled,
 }
 
 /// What was decided after an attempt, and why.
@@ -140,6 +142,7 @@ impl AttemptRecord {
     pub const fn new(number: NonZeroU32, outcome: Outcome) -> Self {
         let (phase, decision) = match outcome {
             Outcome::Answered(_) => (Phase::Body, Decision::Stop(StopReason::Success)),
+            Outcome::Cancelled => (Phase::Request, Decision::Stop(StopReason::Superseded)),
             Outcome::Failed(failure) => (
                 match failure.delivery() {
                     Delivery::NotSent => Phase::Connect,
@@ -172,6 +175,7 @@ impl fmt::Display for AttemptRecord {
         match &self.outcome {
             Outcome::Answered(status) => write!(f, " {}", status.as_str())?,
             Outcome::Failed(failure) => write!(f, " {}", failure.error_type())?,
+            Outcome::Cancelled => f.write_str(" cancelled")?,
         }
         write!(f, " {:.3}s", self.duration.as_secs_f64())?;
         match self.decision {
@@ -276,7 +280,7 @@ impl RetryOutcome {
     pub fn failures(&self) -> impl Iterator<Item = &Failure> + '_ {
         self.0.iter().filter_map(|record| match &record.outcome {
             Outcome::Failed(failure) => Some(failure),
-            Outcome::Answered(_) => None,
+            Outcome::Answered(_) | Outcome::Cancelled => None,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
-use crate::{Backoff, Jitter, RetryLayer};
+use crate::{Backoff, Jitter, RetryLayer, ServerHints};
 
 /// The serde form of [`RetryLayer`]: its settings by the same names. Durations are text: `25ms`, `2s`.
 #[non_exhaustive]
@@ -15,9 +15,9 @@ pub struct Config {
     pub max_attempts: Option<u32>,
     /// See [`RetryLayer::backoff`].
     pub backoff: Option<BackoffConfig>,
-    /// See [`RetryLayer::max_retry_after`].
+    /// See [`ServerHints::max`].
     #[serde(with = "humantime_serde")]
-    pub max_retry_after: Option<Duration>,
+    pub max_server_delay: Option<Duration>,
     /// See [`RetryLayer::assume_idempotent`].
     pub assume_idempotent: bool,
     /// See [`RetryLayer::max_replay_bytes`].
@@ -97,8 +97,8 @@ impl TryFrom<Config> for RetryLayer {
                     .map_err(|mistake| mistake.within("backoff"))?,
             );
         }
-        if let Some(limit) = config.max_retry_after {
-            layer = layer.max_retry_after(limit);
+        if let Some(limit) = config.max_server_delay {
+            layer = layer.server_hints(ServerHints::new().max(limit));
         }
         if let Some(bytes) = config.max_replay_bytes {
             layer = layer.max_replay_bytes(bytes);
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn data_and_code_say_the_same() {
         let data = layer(json!({
-            "max_attempts": 5, "backoff": {"base": "10ms", "max": "1s", "jitter": "none"}, "max_retry_after": "9s",
+            "max_attempts": 5, "backoff": {"base": "10ms", "max": "1s", "jitter": "none"}, "max_server_delay": "9s",
             "assume_idempotent": true, "max_replay_bytes": 77, "drain": {"bytes": 5, "time": "3s"}, "seed": 4,
         }));
 
@@ -184,7 +184,7 @@ mod tests {
         let code = RetryLayer::new()
             .max_attempts(NonZeroU32::new(5).unwrap())
             .backoff(backoff.jitter(Jitter::None))
-            .max_retry_after(Duration::from_secs(9))
+            .server_hints(ServerHints::new().max(Duration::from_secs(9)))
             .assume_idempotent(true)
             .max_replay_bytes(77)
             .drain(5, Duration::from_secs(3))

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use bytes::Buf;
 use http_body::Body;
-use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-pin_project! {
-    /// What is left of a discarded answer, read to its end so that its connection can be used again. Dropped as soon as it has ended or passed its limit.
-    #[project = DrainProject]
-    pub(crate) enum Drain<B> {
-        Reading { #[pin] body: B, left: usize },
-        Done,
-    }
+/// What is left of a discarded answer, read to its end so that its connection can be used again. Dropped as soon as it has ended or passed a limit.
+pub(crate) struct Drain<B> {
+    /// None: done.
+    body: Option<B>,
+    /// How many bytes are read yet.
+    left: usize,
+    until: Instant,
+    /// Made when the body was pending for the first time. In a box, as few answers are discarded, and fewer of them take their time.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// How much of a discarded answer is read, and for how long.
@@ -22,33 +24,46 @@ pub(crate) struct DrainLimit {
     pub(crate) time: Duration,
 }
 
+/// For how long the next attempt waits for the end of a discarded answer beyond its backoff: one that is on its way frees a connection for that attempt.
+pub(crate) const LINGER: Duration = Duration::from_millis(100);
+
 // === impl Drain ===
 
-impl<B: Body> Drain<B> {
-    pub(crate) fn new(body: B, limit: usize) -> Self {
+impl<B: Body + Unpin> Drain<B> {
+    pub(crate) fn new(body: B, limit: DrainLimit) -> Self {
         // A body that announces more than the limit is not worth a byte.
-        let fits = body.size_hint().lower() <= limit.try_into().unwrap_or(u64::MAX);
-        if body.is_end_stream() || !fits {
-            Self::Done
-        } else {
-            Self::Reading { body, left: limit }
+        let fits = body.size_hint().lower() <= limit.bytes.try_into().unwrap_or(u64::MAX);
+        Self {
+            body: (fits && !body.is_end_stream()).then_some(body),
+            left: limit.bytes,
+            until: Instant::now() + limit.time,
+            timer: None,
         }
     }
 
     /// Ready when there is nothing left to read, or no more of it will be read.
-    pub(crate) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        while let DrainProject::Reading { body, left } = self.as_mut().project() {
-            let go_on = match body.poll_frame(cx) {
-                Poll::Pending => return Poll::Pending,
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(body) = &mut self.body {
+            let go_on = match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => {
+                    let until = self.until;
+                    let timer = self
+                        .timer
+                        .get_or_insert_with(|| Box::pin(sleep_until(until)));
+                    if timer.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    false
+                }
                 Poll::Ready(Some(Ok(frame))) => {
                     let bytes = frame.data_ref().map_or(0, Buf::remaining);
-                    *left = left.saturating_sub(bytes);
-                    bytes == 0 || *left > 0
+                    self.left = self.left.saturating_sub(bytes);
+                    bytes == 0 || self.left > 0
                 }
                 Poll::Ready(None | Some(Err(_))) => false,
             };
             if !go_on {
-                self.set(Self::Done);
+                self.body = None;
             }
         }
         Poll::Ready(())
@@ -57,19 +72,18 @@ impl<B: Body> Drain<B> {
 
 // === impl DrainLimit ===
 
-/// 64 KiB, and 100 ms beyond the wait.
+/// 64 KiB and 1 s.
 impl Default for DrainLimit {
     fn default() -> Self {
         Self {
             bytes: 64 * 1024,
-            time: Duration::from_millis(100),
+            time: Duration::from_secs(1),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
     use std::sync::atomic::Ordering;
 
     use portcullis_test_support::{ScriptBody, Step};
@@ -77,9 +91,16 @@ mod tests {
 
     use super::*;
 
+    fn limit(bytes: usize) -> DrainLimit {
+        DrainLimit {
+            bytes,
+            ..DrainLimit::default()
+        }
+    }
+
     #[test]
     fn a_body_is_dropped_at_its_end_its_limit_and_its_error() {
-        for (steps, limit, name) in [
+        for (steps, bytes, name) in [
             (vec![Step::data("ab"), Step::data("c")], 100, "end"),
             (
                 vec![Step::data("ab"), Step::data("cd"), Step::Stall],
@@ -95,24 +116,25 @@ mod tests {
         ] {
             let body = ScriptBody::new(steps);
             let dropped = body.dropped();
-            let mut drain = pin!(Drain::new(body, limit));
+            let mut drain = Drain::new(body, limit(bytes));
 
-            assert_ready!(
-                task::spawn(()).enter(|cx, _| drain.as_mut().poll(cx)),
-                "{name}"
-            );
+            assert_ready!(task::spawn(()).enter(|cx, _| drain.poll(cx)), "{name}");
 
             assert!(dropped.load(Ordering::SeqCst), "{name}");
         }
     }
 
-    #[test]
-    fn a_body_that_stalls_is_pending() {
-        let mut drain = pin!(Drain::new(
-            ScriptBody::new([Step::data("a"), Step::Stall]),
-            100
-        ));
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls_is_dropped_when_its_time_is_over() {
+        let body = ScriptBody::new([Step::data("a"), Step::Stall]);
+        let dropped = body.dropped();
+        let mut drain = Drain::new(body, limit(100));
+        assert_pending!(task::spawn(()).enter(|cx, _| drain.poll(cx)));
+        let start = Instant::now();
 
-        assert_pending!(task::spawn(()).enter(|cx, _| drain.as_mut().poll(cx)));
+        std::future::poll_fn(|cx| drain.poll(cx)).await;
+
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
+        assert!(dropped.load(Ordering::SeqCst));
     }
 }

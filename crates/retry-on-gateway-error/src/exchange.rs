@@ -1,87 +1,288 @@
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::response::Parts as ResponseParts;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
 use portcullis_gateway_error::{
-    AttemptLog, AttemptRecord, Classify, Decision, Failure, Outcome, RetryAfter, RetryOutcome,
-    StopReason,
+    AttemptRecord, Classify, Decision, Failure, Outcome, RetryOutcome, StopReason, WaitReason,
+    is_grpc,
 };
-use portcullis_timeout::Deadline;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use crate::attempt::Tried;
+use crate::attempt_future::{Answer, AttemptFuture, Look};
+use crate::body::{ResponseBody, Seen};
 use crate::drain::Drain;
+use crate::head::Head;
+use crate::layer::Settings;
 use crate::map_body::ConvertBody;
-use crate::replay::Replay;
-use crate::{Attempt, Facts, Policy, RetryLayer};
+use crate::peek::GrpcStatus;
+use crate::replay::{Lost, Replay};
+use crate::ticket::{Paid, Ticket};
+use crate::{
+    Attempt, AttemptHeader, Cost, Facts, First, Hedging, Peek, Plan, Policy, Score, Transparent,
+    Verdict, telemetry,
+};
 
 /// One exchange with all its attempts: what the future needs between them.
 pub(crate) struct Exchange<S, P, C, M, ReqBody> {
     /// The instance that was made ready for the first attempt; made ready again for each other.
     inner: S,
-    layer: RetryLayer<P, C, M>,
-    /// The head as the caller sent it.
-    head: Parts,
+    settings: Arc<Settings<P, C, M>>,
+    head: Head,
     replay: Replay<ReqBody>,
-    /// The number of the attempt that is under way.
-    number: NonZeroU32,
+    /// The request in its budget, until the body of its answer is dropped.
+    ticket: Option<Ticket>,
+    plan: Plan,
+    /// Shared with the attempts, once there is one that carries it.
+    tried: Option<Tried>,
+    /// What was paid for the attempt that is to come.
+    next: Paid,
     started: Instant,
-    attempt_started: Instant,
+    /// How many attempts were begun.
+    begun: u32,
+    /// How many of them never left, or were refused, and were sent again at no cost.
+    never_left: u32,
+    refused: u32,
+    backoffs: u32,
+    previous_wait: Option<Duration>,
     records: Vec<AttemptRecord>,
 }
 
+/// An attempt that is under way.
+pub(crate) struct Run {
+    pub(crate) number: NonZeroU32,
+    /// What it is called in the replay.
+    lane: u32,
+    started: Instant,
+    paid: Paid,
+}
+
+/// An attempt and its future.
+pub(crate) type Begun<F, B> = (AttemptFuture<F, B>, Run);
+
 /// What becomes of the outcome of an attempt.
-pub(crate) enum Verdict<ResBody, E> {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives from one function to its caller"
+)]
+pub(crate) enum Next<ResBody: Body, E> {
     /// The exchange ends with it.
-    Return(Result<Response<ResBody>, E>),
-    /// It is discarded, and another attempt follows after the wait.
+    Return(Result<Response<ResponseBody<ResBody>>, E>),
+    /// It is discarded, and another attempt follows after the wait, which was paid for.
     Retry {
         wait: Duration,
-        drain: Drain<ResBody>,
+        discarded: Option<Drain<ResBody>>,
     },
+    /// It is discarded, and other attempts are still under way.
+    Wait { discarded: Option<Drain<ResBody>> },
 }
 
 // === impl Exchange ===
 
 impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
-    /// An exchange whose first attempt was just begun on this instance.
+    /// Takes the instance that was made ready, for all attempts.
     pub(crate) fn new(
         inner: S,
-        layer: RetryLayer<P, C, M>,
-        head: Parts,
+        settings: Arc<Settings<P, C, M>>,
+        head: &Parts,
         replay: Replay<ReqBody>,
+        plan: Plan,
+        now: Instant,
     ) -> Self {
-        let now = Instant::now();
+        let budget = settings.budget.select(head);
         Self {
             inner,
-            layer,
-            head,
+            head: Head::keep(head),
             replay,
-            number: NonZeroU32::MIN,
+            ticket: budget.map(|budget| Ticket::begin(budget, now)),
+            plan,
+            tried: None,
+            next: Paid::nothing(),
+            settings,
             started: now,
-            attempt_started: now,
+            begun: 0,
+            never_left: 0,
+            refused: 0,
+            backoffs: 0,
+            previous_wait: None,
             records: Vec::new(),
         }
     }
 
-    pub(crate) const fn drain_time(&self) -> Duration {
-        self.layer.limits.drain.time
+    pub(crate) const fn hedging(&self) -> Option<&Hedging> {
+        self.plan.hedging.as_ref()
     }
 
-    fn take_attempts(&mut self) -> RetryOutcome {
+    /// Whether there is this much time until the deadline, and more.
+    pub(crate) fn has_time(&self, time: Duration) -> bool {
+        self.head
+            .deadline()
+            .is_none_or(|deadline| deadline.remaining() > time)
+    }
+
+    /// How many attempts were begun that count.
+    fn counted(&self) -> NonZeroU32 {
+        let free = self.never_left.saturating_add(self.refused);
+        NonZeroU32::new(self.begun.saturating_sub(free)).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// Whether a hedged request may have one attempt more.
+    pub(crate) fn allows_hedge(&self) -> bool {
+        let hedging = self
+            .plan
+            .hedging
+            .as_ref()
+            .map(|hedging| hedging.max_attempts);
+        let max = hedging.map_or(self.plan.max_attempts, |max| {
+            max.min(self.plan.max_attempts)
+        });
+        self.counted() < max && self.replay.lost().is_none()
+    }
+
+    /// Pays for one more attempt; why not, if that cannot be.
+    fn pay(&mut self, now: Instant, cost: Cost) -> Result<(), StopReason> {
+        let mut paid = Paid::nothing();
+        if let Some(limit) = &self.settings.max_concurrent_retries
+            && !paid.withdraw(limit, now, cost)
+        {
+            return Err(StopReason::TooManyRetries);
+        }
+        if let Some(ticket) = &self.ticket
+            && !paid.withdraw(ticket.budget(), now, cost)
+        {
+            return Err(StopReason::BudgetEmpty);
+        }
+        self.next = paid;
+        Ok(())
+    }
+
+    /// Pays for a hedge; false, and a word about it, where it cannot be.
+    pub(crate) fn pay_hedge(&mut self, wait: Duration) -> bool {
+        match self.pay(Instant::now(), Cost::Hedge) {
+            Ok(()) => {
+                let number = NonZeroU32::MIN.saturating_add(self.begun);
+                telemetry::hedging(number, wait);
+                true
+            }
+            Err(reason) => {
+                telemetry::not_hedging(reason);
+                false
+            }
+        }
+    }
+
+    /// Gives back what was paid for an attempt that does not come.
+    pub(crate) fn unpay(&mut self) {
+        self.next = Paid::nothing();
+    }
+
+    /// An attempt that is over before it was sent: the inner service was not ready.
+    pub(crate) fn unsent(&mut self) -> Run {
+        self.begun = self.begun.saturating_add(1);
+        Run {
+            number: NonZeroU32::new(self.begun).unwrap_or(NonZeroU32::MIN),
+            lane: 0,
+            started: Instant::now(),
+            paid: std::mem::replace(&mut self.next, Paid::nothing()),
+        }
+    }
+
+    /// Ends what the budgets know of an attempt.
+    fn settle(&self, run: &mut Run, score: Score) {
+        if !run.paid.settle(score)
+            && let Some(ticket) = &self.ticket
+        {
+            ticket.budget().settle(score, None);
+        }
+        if score == Score::Success
+            && let Some(throttle) = &self.settings.throttle
+        {
+            throttle.accepted(run.started);
+        }
+    }
+
+    fn record(&mut self, run: &Run, outcome: Outcome, decision: Decision) {
+        let mut record = AttemptRecord::new(run.number, outcome);
+        let tried = self.tried.as_ref().and_then(Tried::last);
+        let authority = || {
+            self.head
+                .bare()
+                .uri
+                .authority()
+                .map(|authority| authority.as_str().into())
+        };
+        record.endpoint = tried.or_else(authority);
+        record.started_after = run.started.duration_since(self.started);
+        record.duration = run.started.elapsed();
+        record.bytes_sent = self.replay.sent(run.lane);
+        record.decision = decision;
+        self.records.push(record);
+    }
+
+    fn take_outcome(&mut self) -> RetryOutcome {
         std::mem::take(&mut self.records).into()
     }
 
     /// Leaves the records where a layer further out finds them, as there is no response to put them in.
-    fn log_attempts(&mut self) {
-        let attempts = self.take_attempts();
-        if let Some(log) = self.head.extensions.get::<AttemptLog>() {
-            log.set(attempts);
+    fn log_outcome(&mut self) {
+        let outcome = self.take_outcome();
+        if let Some(log) = self.head.log() {
+            log.set(outcome);
         }
+    }
+
+    /// Records the attempts that are given up because another one was answered, before the record of that one.
+    pub(crate) fn supersede(&mut self, losers: impl Iterator<Item = Run>) {
+        let winner = self.records.pop();
+        for loser in losers {
+            self.record(
+                &loser,
+                Outcome::Cancelled,
+                Decision::Stop(StopReason::Superseded),
+            );
+        }
+        self.records.extend(winner);
+    }
+
+    /// Says what came of the exchange, where there is more to say than that the first attempt went well: in the answer, or where there is none, in the log of the request.
+    pub(crate) fn finish<B, E>(
+        &mut self,
+        mut result: Result<Response<B>, E>,
+    ) -> Result<Response<B>, E> {
+        telemetry::finished(self.counted());
+        match &mut result {
+            Ok(response) => self.mark(response),
+            Err(_) => self.log_outcome(),
+        }
+        result
+    }
+
+    fn mark<B>(&mut self, response: &mut Response<B>) {
+        let headers = response.headers_mut();
+        if self.settings.count_in_answer
+            && let AttemptHeader::Count(name) = &self.settings.marks.attempt
+        {
+            headers.insert(name.clone(), self.begun.into());
+        }
+        if self.records.is_empty() {
+            return;
+        }
+        let outcome = self.take_outcome();
+        if let Some(name) = &self.settings.exhausted_header
+            && let Some(reason) = outcome
+                .stop_reason()
+                .filter(|reason| *reason != StopReason::Success)
+        {
+            headers.insert(name.clone(), HeaderValue::from_static(reason.as_str()));
+        }
+        response.extensions_mut().insert(outcome);
     }
 }
 
@@ -89,125 +290,285 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
 impl<S, P, C, M, ReqBody> Drop for Exchange<S, P, C, M, ReqBody> {
     fn drop(&mut self) {
         if !self.records.is_empty() {
-            self.log_attempts();
+            self.log_outcome();
         }
     }
 }
 
 impl<S, P, C, M, ReqBody, ResBody> Exchange<S, P, C, M, ReqBody>
 where
-    S: Service<Request<M::Body>, Response = Response<ResBody>>,
+    S: Service<Request<M::Body>, Response = Response<ResBody>> + Clone,
     P: Policy,
     C: Classify<S::Error>,
     M: ConvertBody<ReqBody>,
     ReqBody: Body<Data = Bytes>,
-    ResBody: Body,
+    ResBody: Body<Data = Bytes> + Unpin,
 {
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    /// Begins the next attempt, from the head and the body as the caller sent them. The inner service was made ready for it.
-    pub(crate) fn call(&mut self) -> S::Future {
-        self.attempt_started = Instant::now();
-        let mut head = self.head.clone();
-        head.extensions.insert(Attempt::new(self.number));
-        let body = self.layer.convert.convert(self.replay.start());
-        self.inner.call(Request::from_parts(head, body))
+    /// Begins the first attempt, with the head that the caller sent.
+    pub(crate) fn begin(&mut self, head: Parts) -> Begun<S::Future, ResBody> {
+        self.send(head, false, self.started)
     }
 
-    /// Decides what becomes of the outcome of the attempt under way.
+    /// Begins the next attempt, from the head and the body as the caller sent them. The inner service was made ready for it.
+    pub(crate) fn call(&mut self, beside: bool) -> Begun<S::Future, ResBody> {
+        let head = self.head.whole().clone();
+        self.send(head, beside, Instant::now())
+    }
+
+    fn send(&mut self, mut head: Parts, beside: bool, now: Instant) -> Begun<S::Future, ResBody> {
+        let sent = self
+            .begun
+            .saturating_sub(self.never_left.saturating_add(self.refused));
+        self.begun = self.begun.saturating_add(1);
+        let number = NonZeroU32::new(self.begun).unwrap_or(NonZeroU32::MIN);
+        let settings = &self.settings;
+        let sent = is_grpc(&head.headers).then_some(sent);
+        settings.marks.apply(
+            &mut head,
+            number,
+            self.plan.max_attempts,
+            sent,
+            &settings.chance,
+        );
+        if number > NonZeroU32::MIN || settings.track_endpoints {
+            let tried = self.tried.get_or_insert_default().clone();
+            head.extensions.insert(Attempt::new(number, tried));
+        }
+        if let Some(prepare) = &settings.prepare {
+            prepare.0(&mut head, number);
+        }
+        let (body, lane) = if beside {
+            self.replay.start_beside()
+        } else {
+            self.replay.start()
+        };
+        let body = settings.convert.convert(body);
+        let mut paid = std::mem::replace(&mut self.next, Paid::nothing());
+        paid.send();
+        let run = Run {
+            number,
+            lane,
+            started: now,
+            paid,
+        };
+        let call = self.inner.call(Request::from_parts(head, body));
+        (AttemptFuture::new(call), run)
+    }
+
+    /// Decides what becomes of the outcome of an attempt. `others`: more attempts of the same request are under way.
     pub(crate) fn judge(
         &mut self,
-        result: Result<Response<ResBody>, S::Error>,
-    ) -> Verdict<ResBody, S::Error> {
-        match result {
-            Ok(response) => {
-                let (head, body) = response.into_parts();
-                let failure = self.layer.classifier.classify_head(&head);
-                let outcome = failure.map_or(Outcome::Answered(head.status), Outcome::Failed);
-                let hint = failure.and_then(|_| retry_after(&head.headers));
-                if let Decision::Retry { wait, .. } = self.decide(outcome, hint) {
-                    let drain = Drain::new(body, self.layer.limits.drain.bytes);
-                    return Verdict::Retry { wait, drain };
-                }
-                self.replay.commit();
-                let mut response = Response::from_parts(head, body);
-                response.extensions_mut().insert(self.take_attempts());
-                Verdict::Return(Ok(response))
-            }
+        mut run: Run,
+        result: Result<Answer<ResBody>, S::Error>,
+        others: bool,
+        cx: &mut Context<'_>,
+    ) -> Next<ResBody, S::Error> {
+        let answer = match result {
+            Ok(answer) => answer,
             Err(error) => {
-                let failure = self.layer.classifier.classify_error(&error);
-                if let Decision::Retry { wait, .. } = self.decide(Outcome::Failed(failure), None) {
-                    return Verdict::Retry {
+                let failure = self.settings.classifier.classify_error(&error);
+                let verdict = self.ask(None, None, Some(&failure));
+                let decision = self.conclude(
+                    &mut run,
+                    verdict,
+                    Outcome::Failed(failure),
+                    !others,
+                    None::<&mut Context<'_>>,
+                );
+                return match decision {
+                    Decision::Retry { wait, .. } => Next::Retry {
                         wait,
-                        drain: Drain::Done,
-                    };
-                }
-                self.log_attempts();
-                Verdict::Return(Err(error))
+                        discarded: None,
+                    },
+                    Decision::Stop(reason) if others && !is_final(reason) => {
+                        Next::Wait { discarded: None }
+                    }
+                    _ => Next::Return(Err(error)),
+                };
+            }
+        };
+
+        let Answer {
+            head,
+            body,
+            first,
+            failure,
+        } = answer;
+        let classifier = &self.settings.classifier;
+        let failure = failure.or_else(|| classifier.classify_head(&head));
+        let trailers = match &first {
+            Some(Seen::Frame(frame)) => frame.trailers_ref(),
+            _ => None,
+        };
+        let good_end = trailers
+            .and_then(|map| map.get("grpc-status"))
+            .is_none_or(|code| code == "0");
+        let verdict = if failure.is_none() && good_end && self.settings.policy.accepts(&head) {
+            Verdict::success()
+        } else {
+            self.ask(Some(&head), trailers, failure.as_ref())
+        };
+        let outcome = failure
+            .or(verdict.failure)
+            .map_or(Outcome::Answered(head.status), Outcome::Failed);
+        let ready = (!others && !self.settings.wait_for_ready).then_some(cx);
+        match self.conclude(&mut run, verdict, outcome, !others, ready) {
+            Decision::Retry { wait, .. } => Next::Retry {
+                wait,
+                discarded: Some(Drain::new(body, self.settings.limits.drain)),
+            },
+            Decision::Stop(reason) if others && !is_final(reason) => Next::Wait {
+                discarded: Some(Drain::new(body, self.settings.limits.drain)),
+            },
+            _ => {
+                self.replay.commit(run.lane);
+                let body = ResponseBody::new(body, first, self.ticket.take());
+                Next::Return(Ok(Response::from_parts(head, body)))
             }
         }
     }
 
-    /// Asks the policy, writes the record of the attempt, and counts on to the next one if there is one.
-    fn decide(&mut self, outcome: Outcome, retry_after: Option<Duration>) -> Decision {
-        let decision = match &outcome {
-            Outcome::Answered(_) => Decision::Stop(StopReason::Success),
-            Outcome::Failed(failure) => self.ask(failure, retry_after),
-        };
-        let mut record = AttemptRecord::new(self.number, outcome);
-        record.endpoint = self
-            .head
-            .uri
-            .authority()
-            .map(|authority| authority.as_str().into());
-        record.started_after = self.attempt_started.duration_since(self.started);
-        record.duration = self.attempt_started.elapsed();
-        record.bytes_sent = self.replay.sent();
-        record.decision = decision;
-        self.records.push(record);
-        if let Decision::Retry { .. } = decision {
-            self.number = self.number.saturating_add(1);
-        }
-        decision
+    fn ask(
+        &mut self,
+        response: Option<&ResponseParts>,
+        trailers: Option<&HeaderMap>,
+        failure: Option<&Failure>,
+    ) -> Verdict {
+        let attempts = self.counted();
+        let remaining = self.head.deadline().map(|deadline| deadline.remaining());
+        let mut facts = Facts::new(self.head.whole());
+        facts.response = response;
+        facts.trailers = trailers;
+        facts.failure = failure;
+        facts.attempts = attempts;
+        facts.never_left = self.never_left;
+        facts.refused = self.refused;
+        facts.backoffs = self.backoffs;
+        facts.previous_wait = self.previous_wait;
+        facts.not_replayable = self.replay.lost().map(Lost::reason);
+        facts.remaining = remaining;
+        self.settings.policy.decide(&facts)
     }
 
-    fn ask(&self, failure: &Failure, retry_after: Option<Duration>) -> Decision {
-        let deadline = self.head.extensions.get::<Deadline>();
-        let mut facts = Facts::new(&self.head, failure);
-        facts.attempts = self.number;
-        facts.retry_after = retry_after;
-        facts.replayable = self.replay.is_replayable();
-        facts.remaining = deadline.map(Deadline::remaining);
+    /// Settles an attempt, pays for the next one if there is one, and writes the record. `ready`: there is no next one if the inner service is not ready for it now.
+    fn conclude(
+        &mut self,
+        run: &mut Run,
+        verdict: Verdict,
+        outcome: Outcome,
+        alone: bool,
+        ready: Option<&mut Context<'_>>,
+    ) -> Decision {
+        let mut decision = verdict.decision;
+        if verdict.transparent.is_some() && matches!(decision, Decision::Retry { .. }) {
+            // What was paid for this attempt pays for the next one.
+            self.next = std::mem::replace(&mut run.paid, Paid::nothing()).unsend();
+        } else {
+            self.settle(run, verdict.score);
+            let hedge = self.plan.hedging.is_some() && self.allows_hedge();
+            if let Decision::Retry { wait, reason } = &mut decision
+                && *reason == WaitReason::Backoff
+                && hedge
+            {
+                // A failure brings the next hedge at once, but where the server named a time (gRFC A6).
+                (*wait, *reason) = (Duration::ZERO, WaitReason::Hedge);
+            }
+            let again = alone || hedge;
+            if let Decision::Retry { .. } = decision
+                && let Err(reason) = self.may_go_on(verdict.cost, again, ready)
+            {
+                decision = Decision::Stop(reason);
+            }
+        }
 
-        let decision = self.layer.policy.decide(&facts);
-        match decision {
-            Decision::Retry { wait, reason } => tracing::debug!(
-                retry.attempt = self.number.get(),
-                error.r#type = failure.error_type(),
-                delivery = failure.delivery().as_str(),
-                wait_ms = wait.as_secs_f64() * 1e3,
-                wait_reason = reason.as_str(),
-                "retrying",
-            ),
-            Decision::Stop(reason) => tracing::debug!(
-                retry.attempt = self.number.get(),
-                error.r#type = failure.error_type(),
-                delivery = failure.delivery().as_str(),
-                reason = reason.as_str(),
-                "not retrying",
-            ),
+        let plain = decision == Decision::Stop(StopReason::Success) && self.begun == 1;
+        if !plain || self.head.log().is_some() {
+            self.record(run, outcome, decision);
+        }
+        match (decision, &outcome) {
+            (Decision::Retry { wait, reason }, Outcome::Failed(failure)) => {
+                let transparent = verdict.transparent.is_some();
+                telemetry::retrying(run.number, failure, wait, reason, transparent);
+            }
+            (Decision::Stop(reason), Outcome::Failed(failure)) => {
+                telemetry::stopped(run.number, failure, reason);
+            }
             _ => {}
         }
+        if let Decision::Retry { wait, reason } = decision {
+            self.count(&verdict, wait, reason);
+        } else if decision == Decision::Stop(StopReason::Success)
+            && let Some(hedging) = &self.plan.hedging
+        {
+            hedging.observe(|| run.started.elapsed());
+        }
         decision
+    }
+
+    fn may_go_on(
+        &mut self,
+        cost: Cost,
+        again: bool,
+        ready: Option<&mut Context<'_>>,
+    ) -> Result<(), StopReason> {
+        if !again {
+            return Err(StopReason::AttemptsExhausted);
+        }
+        // Asked of a clone that is dropped, so that no place is held during the wait.
+        if let Some(cx) = ready
+            && self.inner.clone().poll_ready(cx).is_pending()
+        {
+            return Err(StopReason::NotReady);
+        }
+        self.pay(Instant::now(), cost)
+    }
+
+    fn count(&mut self, verdict: &Verdict, wait: Duration, reason: WaitReason) {
+        match verdict.transparent {
+            Some(Transparent::NeverLeft) => self.never_left = self.never_left.saturating_add(1),
+            Some(Transparent::Refused) => self.refused = self.refused.saturating_add(1),
+            None => {}
+        }
+        if verdict.resets_backoff {
+            self.backoffs = 0;
+            self.previous_wait = None;
+        } else if reason != WaitReason::Immediate {
+            self.backoffs = self.backoffs.saturating_add(1);
+            self.previous_wait = Some(wait);
+        }
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a date that an upstream names is wall-clock time, which tests do not pause"
-)]
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    RetryAfter::from_headers(headers, SystemTime::now())
+impl<S, P, C, M, ReqBody> Look for Exchange<S, P, C, M, ReqBody> {
+    fn wants_first(&self, head: &ResponseParts) -> bool {
+        let wanted =
+            GrpcStatus.wants(head) || self.settings.peeks.iter().any(|peek| peek.wants(head));
+        // A caller that still sends may wait for the head before it goes on.
+        wanted && self.replay.is_sent()
+    }
+
+    fn judge_first(&self, head: &ResponseParts, first: First<'_>) -> Option<Failure> {
+        let grpc = GrpcStatus.wants(head).then_some(&GrpcStatus as &dyn Peek);
+        let peeks = self
+            .settings
+            .peeks
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|peek| peek.wants(head));
+        grpc.into_iter()
+            .chain(peeks)
+            .find_map(|peek| peek.judge(head, first))
+    }
+}
+
+/// Whether no attempt that is still under way can change what the caller gets.
+const fn is_final(reason: StopReason) -> bool {
+    matches!(
+        reason,
+        StopReason::Success | StopReason::NotRetriable | StopReason::NotSafe
+    )
 }

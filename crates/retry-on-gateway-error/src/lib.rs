@@ -74,31 +74,48 @@
 //! [`RetryOutcome`](portcullis_gateway_error::RetryOutcome) in its extensions say why.
 #![forbid(unsafe_code)]
 
+mod adaptive_throttle;
 mod attempt;
+mod attempt_future;
 mod backoff;
+mod body;
 mod budget;
 mod chance;
 #[cfg(feature = "config")]
 mod config;
 mod drain;
+mod envoy;
 mod exchange;
 mod future;
 mod grpc_codes;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the layer does not ask for hints yet")
-)]
+mod head;
+mod header_match;
+mod hedging;
 mod hint;
+mod latency;
 mod layer;
 mod map_body;
+mod marks;
+mod peek;
 mod policy;
+mod race;
 mod replay;
+mod request_policy;
+mod retry_on;
+mod rules;
+mod safety;
 mod service;
 #[cfg(feature = "config")]
 mod service_config;
+mod standard;
+mod status_codes;
+mod telemetry;
+mod ticket;
 
+pub use crate::adaptive_throttle::AdaptiveThrottle;
 pub use crate::attempt::{Attempt, Idempotent};
 pub use crate::backoff::{Backoff, Jitter, Step};
+pub use crate::body::ResponseBody;
 pub use crate::budget::{
     Budget, Cost, InFlightBudget, KeyedBudgets, QuotaBudget, Ratio, RatioBudget, Score,
     SelectBudget, ThrottleBudget, Tokens,
@@ -107,16 +124,24 @@ pub use crate::budget::{
 pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
 pub use crate::future::ResponseFuture;
 pub use crate::grpc_codes::GrpcCodes;
+pub use crate::header_match::HeaderMatch;
+pub use crate::hedging::Hedging;
 pub use crate::hint::{HintRule, HintSource, LongHint, ServerHints};
 pub use crate::layer::RetryLayer;
 pub use crate::map_body::{ConvertBody, Direct, MapBody};
-pub use crate::policy::{Facts, Policy, StandardPolicy};
+pub use crate::marks::AttemptHeader;
+pub use crate::peek::{ErrorEvent, First, Peek};
+pub use crate::policy::{Facts, Plan, Policy, Transparent, Verdict};
 pub use crate::replay::{ReplayBody, ReplayError};
+pub use crate::request_policy::RetryPolicy;
+pub use crate::retry_on::{RetryOn, UnknownRetryOn};
 pub use crate::service::Retry;
 #[cfg(feature = "config")]
 pub use crate::service_config::{
     GrpcHedging, GrpcRetry, MethodPolicy, ServiceConfig, ServiceConfigData, Throttling,
 };
+pub use crate::standard::{Judgement, StandardPolicy};
+pub use crate::status_codes::StatusCodes;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

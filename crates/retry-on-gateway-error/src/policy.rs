@@ -1,190 +1,180 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::request::Parts as RequestParts;
-use http::{HeaderMap, Method};
-use portcullis_gateway_error::{Decision, Delivery, ErrorKind, Failure, StopReason, WaitReason};
+use http::response::Parts as ResponseParts;
+use portcullis_gateway_error::{Decision, Failure, StopReason};
 
-use crate::chance::Chance;
-use crate::{Backoff, Idempotent, Step};
+use crate::{Cost, Hedging, Score};
 
-/// Decides what happens after a failed attempt.
+/// Decides what happens after an attempt.
 ///
-/// [`StandardPolicy`] is the one that [`RetryLayer`](crate::RetryLayer) has from the start; implement the trait for rules of your own. It is asked with the
-/// facts of one attempt and holds no state of an exchange.
+/// [`StandardPolicy`](crate::StandardPolicy) is the one that [`RetryLayer`](crate::RetryLayer) has from the start; implement the trait for rules of your own. It is
+/// asked with the facts of one attempt and holds no state of an exchange. Budgets, drains and deadlines of the layer hold whatever the policy says.
 pub trait Policy {
-    /// Says whether there may be another attempt at all after this many.
-    ///
-    /// Asked before the first attempt, a `false` means that nothing has to be kept for another.
-    fn allows_attempt(&self, attempts: NonZeroU32) -> bool;
+    /// Says what this request may have; asked once, before its first attempt.
+    fn plan(&self, request: &RequestParts) -> Plan;
 
-    /// Decides after a failed attempt.
-    fn decide(&self, facts: &Facts<'_>) -> Decision;
+    /// Says whether an answer is a success at first sight, so that [`decide`](Self::decide) is not asked.
+    ///
+    /// The default is every 1xx and 2xx that carries no `grpc-status` but 0.
+    fn accepts(&self, response: &ResponseParts) -> bool {
+        is_plain_success(response)
+    }
+
+    /// Decides after an attempt that was not [accepted](Self::accepts).
+    fn decide(&self, facts: &Facts<'_>) -> Verdict;
 }
 
-/// What is known after a failed attempt.
+/// What a request may have.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whether there may be another attempt at all. Where not, nothing is kept for one, and the request passes as it is.
+    pub retries: bool,
+    /// How many attempts there may be, the original included.
+    pub max_attempts: NonZeroU32,
+    /// How a second attempt starts beside the first, if it may.
+    pub hedging: Option<Hedging>,
+}
+
+/// What is known after an attempt.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The head of the request, as the caller sent it.
     pub request: &'a RequestParts,
-    /// How many attempts were made, this one included.
+    /// The head of the answer, if there was one.
+    pub response: Option<&'a ResponseParts>,
+    /// The trailers of the answer, where they came before anything else of its body.
+    pub trailers: Option<&'a HeaderMap>,
+    /// What failed, and how far it got; `None` where the classifier calls the answer no failure.
+    pub failure: Option<&'a Failure>,
+    /// How many attempts were made, this one included; those that never left the client, and the first that was refused, are not counted.
     pub attempts: NonZeroU32,
-    /// What failed, and how far it got.
-    pub failure: &'a Failure,
-    /// The time that the upstream asks to wait, where its answer says so.
-    pub retry_after: Option<Duration>,
-    /// Whether the body can be sent again as the caller sent it.
-    pub replayable: bool,
+    /// How many attempts were sent again because they never left the client.
+    pub never_left: u32,
+    /// How many attempts were sent again because the server refused them.
+    pub refused: u32,
+    /// How many waits by the layer's own backoff there were since the server last named one.
+    pub backoffs: u32,
+    /// The wait before this attempt, if there was one.
+    pub previous_wait: Option<Duration>,
+    /// Why the body cannot be sent again as the caller sent it, if it cannot.
+    pub not_replayable: Option<StopReason>,
     /// The time until the deadline of the exchange, where it has one.
     pub remaining: Option<Duration>,
 }
 
-/// The policy of a careful engineer: gateway errors, when it is safe, a few times, with backoff.
-///
-/// See the [crate docs](crate) for the table of what is retried.
-#[derive(Clone, Debug)]
-pub struct StandardPolicy {
-    pub(crate) max_attempts: NonZeroU32,
-    pub(crate) backoff: Backoff,
-    pub(crate) max_retry_after: Duration,
-    pub(crate) assume_idempotent: bool,
-    pub(crate) chance: Chance,
+/// What a [`Policy`] decides.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct Verdict {
+    /// Whether there is another attempt.
+    pub decision: Decision,
+    /// What the attempt counts as in the budget.
+    pub score: Score,
+    /// What the next attempt costs.
+    pub cost: Cost,
+    /// What the record says of an answer that the classifier calls no failure and the policy does.
+    pub failure: Option<Failure>,
+    /// Why the next attempt costs neither an attempt nor anything of the budget, if it does not.
+    pub transparent: Option<Transparent>,
+    /// Whether the backoff starts anew, as after a wait that the server named (gRFC A6).
+    pub resets_backoff: bool,
 }
 
-// === impl StandardPolicy ===
-
-impl StandardPolicy {
-    /// Whether doing the request twice does no harm (RFC 9110, section 9.2.2), by the caller's word, the method or the key.
-    fn is_idempotent(&self, request: &RequestParts) -> bool {
-        match request.extensions.get() {
-            Some(Idempotent(idempotent)) => *idempotent,
-            None => {
-                self.assume_idempotent
-                    || is_idempotent_method(&request.method)
-                    || has_idempotency_key(&request.headers)
-            }
-        }
-    }
-
-    fn wait(&self, facts: &Facts<'_>) -> Option<(Duration, WaitReason)> {
-        let backoff = self
-            .backoff
-            .wait(Step::new(facts.attempts, None), &self.chance);
-        match facts.retry_after {
-            // Never earlier than the upstream said, and never shorter than asked because of a cap.
-            Some(hint) if hint > self.max_retry_after => None,
-            Some(hint) if hint >= backoff => Some((hint, WaitReason::RetryAfter)),
-            _ => Some((backoff, WaitReason::Backoff)),
-        }
-    }
+/// A retry that costs nothing, as the request was not processed (gRFC A6).
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transparent {
+    /// The request never left the client.
+    NeverLeft,
+    /// The server refused it before it processed any of it.
+    Refused,
 }
 
-impl Policy for StandardPolicy {
-    fn allows_attempt(&self, attempts: NonZeroU32) -> bool {
-        attempts < self.max_attempts
-    }
+// === impl Plan ===
 
-    fn decide(&self, facts: &Facts<'_>) -> Decision {
-        let failure = facts.failure;
-        if !is_retriable(failure) {
-            return Decision::Stop(StopReason::NotRetriable);
-        }
-        if failure.delivery() != Delivery::NotSent && !self.is_idempotent(facts.request) {
-            return Decision::Stop(StopReason::NotSafe);
-        }
-        if !self.allows_attempt(facts.attempts) {
-            return Decision::Stop(StopReason::AttemptsExhausted);
-        }
-        if !facts.replayable {
-            return Decision::Stop(StopReason::BodyTooLarge);
-        }
-        let Some((wait, reason)) = self.wait(facts) else {
-            return Decision::Stop(StopReason::WaitTooLong);
-        };
-        if facts.remaining.is_some_and(|remaining| wait >= remaining) {
-            return Decision::Stop(StopReason::Deadline);
-        }
-        Decision::Retry { wait, reason }
-    }
-}
-
-/// Three attempts, 25 ms doubling to 250 ms with full jitter.
-impl Default for StandardPolicy {
-    fn default() -> Self {
+impl Plan {
+    /// One attempt, whatever comes of it.
+    #[must_use]
+    pub const fn once() -> Self {
         Self {
-            max_attempts: DEFAULT_MAX_ATTEMPTS,
-            backoff: Backoff::default(),
-            max_retry_after: DEFAULT_MAX_RETRY_AFTER,
-            assume_idempotent: false,
-            chance: Chance::random(),
+            retries: false,
+            max_attempts: NonZeroU32::MIN,
+            hedging: None,
+        }
+    }
+
+    /// As many attempts as this, one after the other.
+    #[must_use]
+    pub const fn attempts(max: NonZeroU32) -> Self {
+        Self {
+            retries: true,
+            max_attempts: max,
+            hedging: None,
         }
     }
 }
-
-pub(crate) const DEFAULT_MAX_ATTEMPTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
-pub(crate) const DEFAULT_MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 // === impl Facts ===
 
 impl<'a> Facts<'a> {
     /// Facts about a first attempt whose body can be sent again, with nothing else known.
     #[must_use]
-    pub const fn new(request: &'a RequestParts, failure: &'a Failure) -> Self {
+    pub const fn new(request: &'a RequestParts) -> Self {
         Self {
             request,
+            response: None,
+            trailers: None,
+            failure: None,
             attempts: NonZeroU32::MIN,
-            failure,
-            retry_after: None,
-            replayable: true,
+            never_left: 0,
+            refused: 0,
+            backoffs: 0,
+            previous_wait: None,
+            not_replayable: None,
             remaining: None,
         }
     }
 }
 
-/// Whether another attempt can bring something else.
-const fn is_retriable(failure: &Failure) -> bool {
-    let Some(kind) = failure.kind() else {
-        // The upstream answered with a gateway error and gave no reason.
-        return true;
-    };
-    if !failure.is_local() {
-        // An upstream's own word on a gateway error: whatever the reason is there, it may be gone.
-        return true;
+// === impl Verdict ===
+
+impl Verdict {
+    /// This decision after a failure; another attempt costs what a passing fault costs.
+    pub const fn new(decision: Decision) -> Self {
+        Self {
+            decision,
+            score: Score::Failure,
+            cost: Cost::Transient,
+            failure: None,
+            transparent: None,
+            resets_backoff: false,
+        }
     }
-    match kind {
-        ErrorKind::DnsTimeout
-        | ErrorKind::DnsError
-        | ErrorKind::DestinationIpUnroutable
-        | ErrorKind::ConnectionRefused
-        | ErrorKind::ConnectionTerminated
-        | ErrorKind::ConnectionTimeout
-        | ErrorKind::ConnectionReadTimeout
-        | ErrorKind::ConnectionWriteTimeout
-        | ErrorKind::TlsProtocolError
-        | ErrorKind::TlsAlertReceived
-        | ErrorKind::HttpResponseIncomplete
-        | ErrorKind::HttpResponseTimeout
-        | ErrorKind::HttpProtocolError => true,
-        // Refused by us, configured wrongly, or as wrong the next time: a closed gate, a full limit, a bad certificate, a bad request.
-        _ => false,
+
+    /// The answer is a success.
+    pub const fn success() -> Self {
+        let mut verdict = Self::new(Decision::Stop(StopReason::Success));
+        verdict.score = Score::Success;
+        verdict
+    }
+
+    pub(crate) const fn stop(reason: StopReason, score: Score) -> Self {
+        let mut verdict = Self::new(Decision::Stop(reason));
+        verdict.score = score;
+        verdict
     }
 }
 
-/// The methods of RFC 9110, section 9.2.2, and QUERY of RFC 10008.
-fn is_idempotent_method(method: &Method) -> bool {
-    matches!(
-        method.as_str(),
-        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "QUERY"
-    )
+pub(crate) fn is_plain_success(response: &ResponseParts) -> bool {
+    response.status.as_u16() < 300
+        && response
+            .headers
+            .get("grpc-status")
+            .is_none_or(|status| status == "0")
 }
-
-/// A key makes the upstream answer for the second time what it answered the first time. An empty one makes nothing.
-fn has_idempotency_key(headers: &HeaderMap) -> bool {
-    headers
-        .get("idempotency-key")
-        .is_some_and(|key| !key.is_empty())
-}
-
-#[cfg(test)]
-mod tests;

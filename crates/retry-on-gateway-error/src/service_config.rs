@@ -12,7 +12,7 @@ use portcullis_gateway_error::{ConfigFile, InvalidConfig};
 use serde::de::IgnoredAny;
 
 pub use self::data::ServiceConfigData;
-use crate::GrpcCodes;
+use crate::{GrpcCodes, ThrottleBudget};
 
 /// A gRPC [service config](https://github.com/grpc/grpc/blob/master/doc/service_config.md), as far as it says what is tried again: `methodConfig` with
 /// `name`, `retryPolicy` and `hedgingPolicy`, and `retryThrottling`, with the validation rules of
@@ -203,6 +203,12 @@ impl Throttling {
     #[must_use]
     pub const fn token_ratio_milli(&self) -> u32 {
         self.token_ratio_milli
+    }
+
+    /// Makes the budget that this describes.
+    #[must_use]
+    pub fn budget(&self) -> ThrottleBudget {
+        ThrottleBudget::thousandths(self.max_tokens_milli, self.token_ratio_milli)
     }
 }
 

@@ -58,6 +58,17 @@ impl ThrottleBudget {
             left: AtomicU64::new(max),
         })
     }
+
+    /// The same with both in thousandths, which were looked at before.
+    #[cfg(feature = "config")]
+    pub(crate) fn thousandths(max: u32, ratio: u32) -> Self {
+        let max = u64::from(max);
+        Self {
+            max,
+            ratio: ratio.into(),
+            left: AtomicU64::new(max),
+        }
+    }
 }
 
 impl Budget for ThrottleBudget {

@@ -1,12 +1,30 @@
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 
+use http::HeaderMap;
 use http_body_util::BodyExt;
 use portcullis_test_support::{ScriptBody, Step};
 use proptest::prelude::*;
 use tokio_test::{assert_pending, assert_ready, task};
 
 use super::*;
+
+/// A body of which at most this many bytes are kept.
+fn keep<B: Body<Data = Bytes>>(body: B, max_bytes: usize) -> Replay<B> {
+    Replay::new(body, None, &limit(max_bytes))
+}
+
+fn limit(max_bytes: usize) -> ReplayLimit {
+    ReplayLimit {
+        max_bytes,
+        memory: ReplayMemory::new(usize::MAX),
+    }
+}
+
+/// The next attempt.
+fn start<B: Body<Data = Bytes>>(replay: &Replay<B>) -> ReplayBody<B> {
+    replay.start().0
+}
 
 fn trailers() -> HeaderMap {
     HeaderMap::from_iter([(http::header::ETAG, "t".parse().unwrap())])
@@ -30,7 +48,7 @@ where
 
 async fn all<B>(body: ReplayBody<B>) -> (String, Option<HeaderMap>)
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     let collected = body.collect().await.unwrap();
@@ -43,10 +61,10 @@ where
 
 #[tokio::test]
 async fn nothing_read_yet_is_not_sent_twice() {
-    let replay = Replay::new(ScriptBody::chunks(["AAA", "BBB"]), 100);
-    drop(replay.start());
+    let replay = keep(ScriptBody::chunks(["AAA", "BBB"]), 100);
+    drop(start(&replay));
 
-    let sent = all(replay.start()).await;
+    let sent = all(start(&replay)).await;
 
     assert_eq!(sent, ("AAABBB".to_owned(), None));
 }
@@ -59,23 +77,24 @@ async fn data_and_trailers_are_replayed() {
         Step::data("b"),
         Step::Trailers(trailers()),
     ];
-    let replay = Replay::new(ScriptBody::new(script), 100);
+    let replay = keep(ScriptBody::new(script), 100);
     let expected = ("ab".to_owned(), Some(trailers()));
 
     for attempt in 1..=3 {
-        assert_eq!(all(replay.start()).await, expected, "attempt {attempt}");
-        assert_eq!(replay.sent(), 2);
+        let (body, lane) = replay.start();
+        assert_eq!(all(body).await, expected, "attempt {attempt}");
+        assert_eq!(replay.sent(lane), 2);
     }
-    assert!(replay.is_replayable());
+    assert!(replay.lost().is_none());
 }
 
 #[tokio::test]
 async fn the_next_attempt_takes_over_the_unread_rest() {
-    let replay = Replay::new(ScriptBody::chunks(["a", "b", "c"]), 100);
-    let mut first = replay.start();
+    let replay = keep(ScriptBody::chunks(["a", "b", "c"]), 100);
+    let mut first = start(&replay);
     assert_eq!(read(&mut first, 2).await, "ab");
 
-    let second = replay.start();
+    let second = start(&replay);
 
     let error = first.frame().await.unwrap().unwrap_err();
     assert!(
@@ -88,12 +107,12 @@ async fn the_next_attempt_takes_over_the_unread_rest() {
 
 #[test]
 fn an_attempt_that_waits_is_told_when_it_is_superseded() {
-    let replay = Replay::new(ScriptBody::new([Step::data("a"), Step::Stall]), 100);
-    let mut first = task::spawn(replay.start());
+    let replay = keep(ScriptBody::new([Step::data("a"), Step::Stall]), 100);
+    let mut first = task::spawn(start(&replay));
     assert!(assert_ready!(first.enter(|cx, body| body.poll_frame(cx))).is_some());
     assert_pending!(first.enter(|cx, body| body.poll_frame(cx)));
 
-    let _second = replay.start();
+    let _second = start(&replay);
 
     assert!(first.is_woken());
     assert!(
@@ -108,61 +127,61 @@ async fn over_the_limit_the_attempt_goes_on_and_is_the_last() {
     let script = [Step::data("ab"), Step::data("cd"), Step::data("ef")];
     // No exact hint: it is not known beforehand that the body is too large.
     let body = ScriptBody::new(script).hint(SizeHint::default());
-    let replay = Replay::new(body, 3);
-    let mut first = replay.start();
+    let replay = keep(body, 3);
+    let mut first = start(&replay);
     assert_eq!(read(&mut first, 1).await, "ab");
-    assert!(replay.is_replayable());
+    assert!(replay.lost().is_none());
 
     assert_eq!(all(first).await.0, "cdef");
 
-    assert!(!replay.is_replayable());
+    assert!(replay.lost().is_some());
 }
 
 #[tokio::test]
 async fn a_body_known_to_be_too_large_is_replayable_until_it_is_read() {
-    let replay = Replay::new(ScriptBody::chunks(["abcd"]), 3);
-    drop(replay.start());
+    let replay = keep(ScriptBody::chunks(["abcd"]), 3);
+    drop(start(&replay));
     assert!(
-        replay.is_replayable(),
+        replay.lost().is_none(),
         "a connection that was refused needs nothing kept"
     );
 
-    assert_eq!(all(replay.start()).await.0, "abcd");
+    assert_eq!(all(start(&replay)).await.0, "abcd");
 
-    assert!(!replay.is_replayable());
+    assert!(replay.lost().is_some());
 }
 
 #[tokio::test]
 async fn an_error_of_the_body_ends_it_and_all_attempts() {
-    let replay = Replay::new(ScriptBody::new([Step::data("a"), Step::Error("gone")]), 100);
-    let mut body = replay.start();
+    let replay = keep(ScriptBody::new([Step::data("a"), Step::Error("gone")]), 100);
+    let mut body = start(&replay);
     assert_eq!(read(&mut body, 1).await, "a");
 
     let error = body.frame().await.unwrap().unwrap_err();
 
     assert_eq!(error.to_string(), "gone");
     assert!(body.frame().await.is_none());
-    assert!(!replay.is_replayable());
+    assert!(replay.lost().is_some());
 }
 
 #[tokio::test]
 async fn an_empty_body_is_replayable_and_ended() {
-    let replay = Replay::new(ScriptBody::chunks([]), 0);
+    let replay = keep(ScriptBody::chunks([]), 0);
 
     for _ in 0..2 {
-        let body = replay.start();
+        let body = start(&replay);
         assert!(body.is_end_stream());
         assert_eq!(body.size_hint().exact(), Some(0));
         assert_eq!(all(body).await.0, "");
     }
-    assert!(replay.is_replayable());
+    assert!(replay.lost().is_none());
 }
 
 #[tokio::test]
 async fn size_and_end_are_right_at_every_moment() {
-    let replay = Replay::new(ScriptBody::chunks(["ab", "c"]), 100);
+    let replay = keep(ScriptBody::chunks(["ab", "c"]), 100);
     for attempt in 1..=2 {
-        let mut body = replay.start();
+        let mut body = start(&replay);
         for (size, ended) in [(3, false), (1, false)] {
             assert_eq!(body.size_hint().exact(), Some(size), "attempt {attempt}");
             assert_eq!(body.is_end_stream(), ended, "attempt {attempt}");
@@ -175,16 +194,16 @@ async fn size_and_end_are_right_at_every_moment() {
 
 #[tokio::test]
 async fn a_committed_attempt_goes_on_and_keeps_nothing() {
-    let mut replay = Replay::new(ScriptBody::chunks(["a", "b", "c"]), 100);
-    read(&mut replay.start(), 2).await;
-    let mut second = replay.start();
+    let mut replay = keep(ScriptBody::chunks(["a", "b", "c"]), 100);
+    read(&mut start(&replay), 2).await;
+    let (mut second, lane) = replay.start();
     assert_eq!(read(&mut second, 1).await, "a");
 
-    replay.commit();
+    replay.commit(lane);
 
-    assert!(!replay.is_replayable());
+    assert!(replay.lost().is_some());
     assert_eq!(
-        replay.shared.lock().kept.len(),
+        replay.shared.lock().kept_chunks(),
         1,
         "only what is still to be sent again"
     );
@@ -196,8 +215,8 @@ async fn a_committed_attempt_goes_on_and_keeps_nothing() {
 async fn dropping_the_exchange_lets_go_of_the_callers_body() {
     let body = ScriptBody::new([Step::data("a"), Step::Stall]);
     let dropped = body.dropped();
-    let replay = Replay::new(body, 100);
-    let mut held = replay.start();
+    let replay = keep(body, 100);
+    let mut held = start(&replay);
 
     drop(replay);
 
@@ -206,6 +225,113 @@ async fn dropping_the_exchange_lets_go_of_the_callers_body() {
         held.frame().await.unwrap().is_err(),
         "whoever still holds it sees no clean end"
     );
+}
+
+#[tokio::test]
+async fn two_attempts_beside_each_other_send_the_same() {
+    let script = [Step::data("a"), Step::data("b"), Step::Trailers(trailers())];
+    let replay = keep(ScriptBody::new(script), 100);
+    let (mut first, _) = replay.start();
+    assert_eq!(read(&mut first, 1).await, "a");
+
+    let (mut second, _) = replay.start_beside();
+    assert_eq!(
+        read(&mut second, 2).await,
+        "ab",
+        "it catches up and goes on"
+    );
+
+    let expected = ("b".to_owned(), Some(trailers()));
+    assert_eq!(all(first).await, expected);
+    assert_eq!(all(second).await, (String::new(), Some(trailers())));
+}
+
+#[test]
+fn attempts_that_wait_beside_each_other_are_both_woken() {
+    let replay = keep(
+        ScriptBody::new([Step::Pending, Step::data("a"), Step::Stall]),
+        100,
+    );
+    let mut first = task::spawn(start(&replay));
+    let mut second = task::spawn(replay.start_beside().0);
+    assert_pending!(first.enter(|cx, body| body.poll_frame(cx)));
+    assert!(assert_ready!(second.enter(|cx, body| body.poll_frame(cx))).is_some());
+
+    assert!(first.is_woken());
+    assert!(assert_ready!(first.enter(|cx, body| body.poll_frame(cx))).is_some());
+
+    // Both wait for the same frame, the second was the last to ask; when it goes, the first asks itself.
+    assert_pending!(first.enter(|cx, body| body.poll_frame(cx)));
+    assert_pending!(second.enter(|cx, body| body.poll_frame(cx)));
+    drop(second);
+    assert!(first.is_woken());
+}
+
+#[tokio::test]
+async fn over_the_limit_the_attempt_that_reads_on_is_alone() {
+    let body = ScriptBody::chunks(["ab", "cd"]).hint(SizeHint::default());
+    let replay = keep(body, 3);
+    let (mut first, second) = (start(&replay), replay.start_beside().0);
+
+    assert_eq!(all(second).await.0, "abcd");
+
+    let error = first.frame().await.unwrap().unwrap_err();
+    assert!(
+        error.is::<ReplayError>(),
+        "never a part for the whole: {error}"
+    );
+    assert_eq!(replay.lost(), Some(Lost::TooLarge));
+}
+
+#[tokio::test]
+async fn all_requests_share_the_memory_for_replays() {
+    let limit = ReplayLimit {
+        max_bytes: 100,
+        memory: ReplayMemory::new(3),
+    };
+    let (one, two) = (
+        Replay::new(ScriptBody::chunks(["ab"]), None, &limit),
+        Replay::new(ScriptBody::chunks(["cd"]), None, &limit),
+    );
+    assert_eq!(all(start(&one)).await.0, "ab");
+
+    assert_eq!(all(start(&two)).await.0, "cd", "it goes on all the same");
+
+    assert_eq!((one.lost(), two.lost()), (None, Some(Lost::MemoryFull)));
+    drop((one, two));
+    assert_eq!(limit.memory.used(), 0);
+}
+
+#[tokio::test]
+async fn a_length_that_the_head_announces_is_believed_before_anything_is_kept() {
+    let body = ScriptBody::chunks(["ab"]).hint(SizeHint::default());
+    let replay = Replay::new(body, Some(1000), &limit(10));
+
+    read(&mut start(&replay), 1).await;
+
+    assert_eq!(replay.lost(), Some(Lost::TooLarge));
+}
+
+#[tokio::test]
+async fn the_first_chunk_is_not_sent_twice_where_linkerd_sent_it_twice() {
+    // Linkerd's body gave AAAAAABBB to the second attempt when the first had failed before it read anything.
+    let replay = keep(ScriptBody::chunks(["AAA", "BBB"]), 100);
+    drop(start(&replay));
+    let mut second = start(&replay);
+    assert_eq!(read(&mut second, 1).await, "AAA");
+
+    assert_eq!(all(start(&replay)).await.0, "AAABBB");
+}
+
+#[tokio::test]
+async fn handles_that_are_polled_at_once_do_not_panic_where_linkerds_did() {
+    let replay = keep(ScriptBody::chunks(["a", "b"]), 100);
+    let (first, second) = (start(&replay), start(&replay));
+
+    let (first, second) = tokio::join!(first.collect(), all(second));
+
+    assert!(first.is_err());
+    assert_eq!(second.0, "ab");
 }
 
 #[tokio::test]
@@ -231,21 +357,21 @@ proptest! {
         if with_trailers {
             script.push(Step::Trailers(trailers()));
         }
-        let replay = Replay::new(ScriptBody::new(script), limit);
+        let replay = keep(ScriptBody::new(script), limit);
 
         tokio_test::block_on(async {
             for cut in cuts {
-                if !replay.is_replayable() {
+                if replay.lost().is_some() {
                     return;
                 }
-                let mut body = replay.start();
+                let mut body = start(&replay);
                 for _ in 0..cut {
                     let Some(frame) = body.frame().await else { break };
                     frame.unwrap();
                 }
             }
-            if replay.is_replayable() {
-                let mut body = pin!(replay.start());
+            if replay.lost().is_none() {
+                let mut body = pin!(start(&replay));
                 let mut sent = Vec::new();
                 let mut seen_trailers = false;
                 loop {

@@ -51,7 +51,7 @@ async fn every_attempt_calls_the_instance_that_was_made_ready() {
 async fn a_readiness_error_before_a_retry_is_an_attempt_like_another() {
     let (handler, _) = upstream([answer(502), answer(200)]);
     let (probe, handle) = Probe::<_, BoxError>::new(handler);
-    let mut service = layer().layer(probe);
+    let mut service = layer().wait_for_ready(true).layer(probe);
     let future = service.ready().await.unwrap().call(request("GET", []));
 
     handle.fail_readiness(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));

@@ -15,11 +15,16 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use portcullis_gateway_error::{DefaultClassifier, RetryOutcome, StopReason};
-use portcullis_retry_on_gateway_error::{Backoff, Direct, ReplayBody, RetryLayer, StandardPolicy};
+use portcullis_retry_on_gateway_error::{
+    Backoff, Direct, ReplayBody, ResponseBody, RetryLayer, ServerHints, StandardPolicy,
+};
 use portcullis_test_support::{BoxError, ScriptBody};
 
 /// What the upstream of a test does with one attempt.
 type Outcome = Result<Response<ScriptBody>, BoxError>;
+
+/// What comes out of the layer.
+type Returned = Result<Response<ResponseBody<ScriptBody>>, BoxError>;
 
 /// What an upstream of a test saw of each attempt.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +48,7 @@ fn layer() -> RetryLayer<StandardPolicy, DefaultClassifier, Direct> {
     RetryLayer::new()
         .max_attempts(NonZeroU32::new(3).unwrap())
         .backoff(Backoff::fixed(Duration::from_secs(2)))
+        .server_hints(ServerHints::new().jitter(0))
 }
 
 fn answer(status: u16) -> Outcome {

@@ -1,0 +1,147 @@
+use http::request::Parts;
+use http::{Extensions, Request};
+use portcullis_gateway_error::AttemptLog;
+use portcullis_timeout::Deadline;
+
+use crate::{Idempotent, RetryPolicy};
+
+/// The head of a request as the caller sent it, kept for further attempts.
+pub(crate) struct Head {
+    /// Its extensions are empty as long as `known` has them.
+    parts: Parts,
+    /// The extensions, where all of them are of our own types: these are kept without an allocation, which a clone of the map would cost for each.
+    known: Option<Known>,
+    deadline: Option<Deadline>,
+    log: Option<AttemptLog>,
+}
+
+#[derive(Clone)]
+struct Known {
+    idempotent: Option<Idempotent>,
+    policy: Option<RetryPolicy>,
+}
+
+// === impl Head ===
+
+impl Head {
+    /// Copies what another attempt needs.
+    pub(crate) fn keep(request: &Parts) -> Self {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.method = request.method.clone();
+        parts.uri = request.uri.clone();
+        parts.version = request.version;
+        parts.headers = request.headers.clone();
+
+        let extensions = &request.extensions;
+        let deadline = extensions.get().copied();
+        let log = extensions.get().cloned();
+        let known = Known {
+            idempotent: extensions.get().copied(),
+            policy: extensions.get().cloned(),
+        };
+        let count = [
+            deadline.is_some(),
+            log.is_some(),
+            known.idempotent.is_some(),
+            known.policy.is_some(),
+        ];
+        let known = if count.into_iter().filter(|is| *is).count() == extensions.len() {
+            Some(known)
+        } else {
+            parts.extensions = extensions.clone();
+            None
+        };
+        Self {
+            parts,
+            known,
+            deadline,
+            log,
+        }
+    }
+
+    pub(crate) const fn deadline(&self) -> Option<Deadline> {
+        self.deadline
+    }
+
+    pub(crate) const fn log(&self) -> Option<&AttemptLog> {
+        self.log.as_ref()
+    }
+
+    /// The head, but for its extensions.
+    pub(crate) const fn bare(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The whole head.
+    pub(crate) fn whole(&mut self) -> &Parts {
+        if let Some(Known { idempotent, policy }) = self.known.take() {
+            fn put<T: Clone + Send + Sync + 'static>(
+                extensions: &mut Extensions,
+                value: Option<T>,
+            ) {
+                if let Some(value) = value {
+                    extensions.insert(value);
+                }
+            }
+            let extensions = &mut self.parts.extensions;
+            put(extensions, self.deadline);
+            put(extensions, self.log.clone());
+            put(extensions, idempotent);
+            put(extensions, policy);
+        }
+        &self.parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_the_caller_sent() {
+        let mut request = Request::put("http://a/b?c")
+            .version(http::Version::HTTP_2)
+            .header("x-one", "1")
+            .header("x-one", "2")
+            .extension(Idempotent(true))
+            .extension(RetryPolicy::off())
+            .extension(AttemptLog::default())
+            .extension(Deadline::after(Duration::from_secs(3)))
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+
+        for foreign in [false, true] {
+            if foreign {
+                request.extensions.insert("a type of somebody else");
+            }
+            let mut kept = Head::keep(&request);
+
+            assert_eq!(kept.bare().extensions.is_empty(), !foreign);
+            assert_eq!(kept.deadline(), request.extensions.get().copied());
+            let whole = kept.whole();
+            assert_eq!(
+                (&whole.method, &whole.uri, whole.version, &whole.headers),
+                (
+                    &request.method,
+                    &request.uri,
+                    request.version,
+                    &request.headers
+                )
+            );
+            assert_eq!(whole.extensions.len(), request.extensions.len());
+            assert_eq!(
+                whole.extensions.get::<Idempotent>(),
+                Some(&Idempotent(true))
+            );
+            assert_eq!(
+                whole.extensions.get::<RetryPolicy>(),
+                Some(&RetryPolicy::off())
+            );
+            assert_eq!(whole.extensions.get::<&str>().is_some(), foreign);
+        }
+    }
+}

@@ -1,0 +1,414 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use portcullis_gateway_error::StopReason;
+
+use super::memory::Reservation;
+use super::{BoxError, ReplayLimit};
+
+/// The caller's body, what was kept of it, and how far each attempt has sent it.
+pub(super) struct State<B> {
+    /// The caller's body; `None` once it has ended or failed.
+    rest: Option<B>,
+    kept: Kept,
+    trailers: Option<HeaderMap>,
+    pub(super) limit: ReplayLimit,
+    /// What `kept` has of the memory that all requests share.
+    reserved: Reservation,
+    /// Whether what is read is kept.
+    keep: bool,
+    /// Why there can be no further attempt, if so: something was read that is not kept.
+    pub(super) lost: Option<Lost>,
+    /// Attempts are numbered on; those before this one are superseded.
+    first_live: u32,
+    last: u32,
+    /// The only one that is not superseded, where it was chosen.
+    only: Option<u32>,
+    lanes: [Lane; LANES],
+}
+
+/// Why a body cannot be sent again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lost {
+    /// More was sent than one request may keep.
+    TooLarge,
+    /// More was sent than there was memory for.
+    MemoryFull,
+    /// The caller's body failed, or gave something that cannot be copied.
+    Failed,
+    /// The running attempt was said to be the last.
+    Committed,
+}
+
+/// The data frames from the start of the body, by reference. The first stands alone, as most bodies have but one.
+#[derive(Default)]
+struct Kept {
+    first: Option<Bytes>,
+    more: Vec<Bytes>,
+    /// How many chunks at the start were let go.
+    gone: usize,
+}
+
+/// One attempt that runs. Those of attempts that ended long ago are used again.
+#[derive(Default)]
+struct Lane {
+    /// How many of the chunks it has sent.
+    cursor: usize,
+    trailers_sent: bool,
+    /// The data bytes that it has sent.
+    sent: u64,
+    /// Its task, while it waits for the caller's body.
+    waker: Option<Waker>,
+}
+
+/// The tasks of attempts that must look again.
+pub(super) type Wakers = [Option<Waker>; LANES];
+
+/// More than run at a time: hedging starts five at most.
+const LANES: usize = 8;
+
+// === impl State ===
+
+impl<B: Body<Data = Bytes>> State<B> {
+    pub(super) fn new(body: B, announced: Option<u64>, limit: ReplayLimit) -> Self {
+        let ended = body.is_end_stream();
+        // What is known to be too large is not worth keeping in part.
+        let size = announced.unwrap_or(0).max(body.size_hint().lower());
+        Self {
+            rest: (!ended).then_some(body),
+            kept: Kept::default(),
+            trailers: None,
+            keep: size <= limit.max_bytes.try_into().unwrap_or(u64::MAX),
+            reserved: limit.memory.reservation(),
+            limit,
+            lost: None,
+            first_live: 0,
+            last: 0,
+            only: None,
+            lanes: Default::default(),
+        }
+    }
+
+    pub(super) fn is_end_stream(&self, attempt: u32) -> bool {
+        let lane = self.lane(attempt);
+        let trailers = self.trailers.is_some() && !lane.trailers_sent;
+        self.kept.after(lane.cursor) == 0
+            && !trailers
+            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    pub(super) fn size_hint(&self, attempt: u32) -> SizeHint {
+        let unsent = self.kept.after(self.lane(attempt).cursor);
+        let rest = self
+            .rest
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), Body::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(unsent));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(unsent)) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+}
+
+impl<B> State<B> {
+    /// Starts an attempt from the start of the body, and supersedes all others.
+    pub(super) fn start(&mut self) -> (u32, Wakers) {
+        let wakers = self.take_wakers();
+        let attempt = self.start_beside();
+        self.first_live = attempt;
+        (attempt, wakers)
+    }
+
+    /// Starts an attempt from the start of the body, beside those that run.
+    pub(super) fn start_beside(&mut self) -> u32 {
+        self.last = self.last.wrapping_add(1);
+        *self.lane_mut(self.last) = Lane::default();
+        self.last
+    }
+
+    pub(super) fn is_live(&self, attempt: u32) -> bool {
+        match self.only {
+            Some(only) => only == attempt,
+            None => attempt >= self.first_live,
+        }
+    }
+
+    pub(super) const fn is_sent(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    pub(super) fn sent(&self, attempt: u32) -> u64 {
+        self.lane(attempt).sent
+    }
+
+    /// Says that this attempt is the last: it goes on, what it has sent is let go, and all others are superseded.
+    pub(super) fn commit(&mut self, attempt: u32) -> Wakers {
+        let wakers = self.choose(attempt);
+        self.lost = self.lost.or(Some(Lost::Committed));
+        self.keep = false;
+        let cursor = self.lane(attempt).cursor;
+        let freed = self.kept.let_go(cursor);
+        self.reserved.shrink(freed);
+        wakers
+    }
+
+    /// Ends the exchange: all attempts are superseded. What is returned is to be dropped without the lock.
+    pub(super) fn end(&mut self) -> (Wakers, Option<B>) {
+        let wakers = self.take_wakers();
+        self.first_live = self.last.wrapping_add(1);
+        self.only = None;
+        self.lose(Lost::Committed);
+        (wakers, self.rest.take())
+    }
+
+    /// The handle of this attempt is gone: others that wait for the caller's body must ask it themselves.
+    pub(super) fn leave(&mut self, attempt: u32) -> Wakers {
+        if !self.is_live(attempt) || self.lane_mut(attempt).waker.take().is_none() {
+            return Wakers::default();
+        }
+        self.take_wakers()
+    }
+
+    fn choose(&mut self, attempt: u32) -> Wakers {
+        self.only = Some(attempt);
+        let kept = self.lane_mut(attempt).waker.take();
+        let wakers = self.take_wakers();
+        // The caller's body wakes this task still.
+        self.lane_mut(attempt).waker = kept;
+        wakers
+    }
+
+    fn lose(&mut self, lost: Lost) {
+        self.keep = false;
+        self.lost = self.lost.or(Some(lost));
+        self.kept.let_go(usize::MAX);
+        self.reserved.shrink(usize::MAX);
+    }
+
+    fn take_wakers(&mut self) -> Wakers {
+        std::array::from_fn(|index| self.lanes.get_mut(index).and_then(|lane| lane.waker.take()))
+    }
+
+    fn lane(&self, attempt: u32) -> &Lane {
+        let [first, ..] = &self.lanes;
+        self.lanes.get(lane_of(attempt)).unwrap_or(first)
+    }
+
+    fn lane_mut(&mut self, attempt: u32) -> &mut Lane {
+        let [first, others @ ..] = &mut self.lanes;
+        match others.get_mut(lane_of(attempt).wrapping_sub(1)) {
+            Some(lane) => lane,
+            None => first,
+        }
+    }
+}
+
+impl<B> State<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn poll_frame(
+        &mut self,
+        attempt: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(chunk) = self.next_kept(attempt) {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(
+                self.next_trailers(attempt)
+                    .map(|map| Ok(Frame::trailers(map))),
+            );
+        };
+        let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) else {
+            let waker = &mut self.lane_mut(attempt).waker;
+            if !waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
+                *waker = Some(cx.waker().clone());
+            }
+            return Poll::Pending;
+        };
+
+        self.lane_mut(attempt).waker = None;
+        let frame = self.read(attempt, frame);
+        // Whoever waits for the same frame finds it kept, or is superseded.
+        for waker in self.take_wakers().into_iter().flatten() {
+            waker.wake();
+        }
+        Poll::Ready(frame)
+    }
+
+    /// Keeps what was just read and is being sent by this attempt.
+    fn read(
+        &mut self,
+        attempt: u32,
+        frame: Option<Result<Frame<Bytes>, B::Error>>,
+    ) -> Option<Result<Frame<Bytes>, BoxError>> {
+        let frame = match frame {
+            None => {
+                self.rest = None;
+                return None;
+            }
+            Some(Err(error)) => {
+                self.rest = None;
+                self.lose_for(attempt, Lost::Failed);
+                return Some(Err(error.into()));
+            }
+            Some(Ok(frame)) => frame,
+        };
+        if let Some(data) = frame.data_ref() {
+            self.keep(attempt, data);
+        } else if let Some(trailers) = frame.trailers_ref() {
+            if self.keep {
+                self.trailers = Some(trailers.clone());
+            } else {
+                self.lose_for(attempt, Lost::TooLarge);
+            }
+            self.lane_mut(attempt).trailers_sent = true;
+            self.rest = None;
+        } else {
+            // A frame of a kind that is not known cannot be sent again.
+            self.lose_for(attempt, Lost::Failed);
+        }
+        Some(Ok(frame))
+    }
+
+    fn keep(&mut self, attempt: u32, data: &Bytes) {
+        let lane = self.lane_mut(attempt);
+        lane.sent = lane.sent.saturating_add(data.len() as u64);
+        if data.is_empty() {
+            return;
+        }
+        let fits = self.reserved.bytes().saturating_add(data.len()) <= self.limit.max_bytes;
+        if !self.keep || !fits {
+            self.lose_for(attempt, Lost::TooLarge);
+        } else if !self.reserved.grow(data.len()) {
+            self.lose_for(attempt, Lost::MemoryFull);
+        } else {
+            self.kept.push(data.clone());
+            self.lane_mut(attempt).cursor = self.kept.end();
+        }
+    }
+
+    /// Something is read that is not kept: the attempt that read it goes on alone.
+    fn lose_for(&mut self, attempt: u32, lost: Lost) {
+        if self.lost.is_none() {
+            self.only = Some(attempt);
+        }
+        self.lose(lost);
+    }
+
+    /// The next chunk to send again, if the attempt has not sent all that is kept.
+    fn next_kept(&mut self, attempt: u32) -> Option<Bytes> {
+        let cursor = self.lane(attempt).cursor;
+        let chunk = self.kept.get(cursor)?;
+        if self.lost.is_some() {
+            // Nobody needs it again.
+            let freed = self.kept.let_go(cursor + 1);
+            self.reserved.shrink(freed);
+        }
+        let lane = self.lane_mut(attempt);
+        lane.cursor = cursor + 1;
+        lane.sent = lane.sent.saturating_add(chunk.len() as u64);
+        Some(chunk)
+    }
+
+    fn next_trailers(&mut self, attempt: u32) -> Option<HeaderMap> {
+        let lane = self.lane_mut(attempt);
+        if std::mem::replace(&mut lane.trailers_sent, true) {
+            return None;
+        }
+        self.trailers.clone()
+    }
+}
+
+// === impl Lost ===
+
+impl Lost {
+    pub(crate) const fn reason(self) -> StopReason {
+        match self {
+            Self::TooLarge => StopReason::BodyTooLarge,
+            Self::MemoryFull => StopReason::ReplayMemoryFull,
+            Self::Failed | Self::Committed => StopReason::NotReplayable,
+        }
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    fn push(&mut self, chunk: Bytes) {
+        if self.end() == 0 {
+            self.first = Some(chunk);
+        } else {
+            self.more.push(chunk);
+        }
+    }
+
+    /// The place after the last chunk.
+    const fn end(&self) -> usize {
+        self.gone + self.more.len() + if self.first.is_some() { 1 } else { 0 }
+    }
+
+    fn get(&self, place: usize) -> Option<Bytes> {
+        let place = place.checked_sub(self.gone)?;
+        match &self.first {
+            Some(first) if place == 0 => Some(first.clone()),
+            Some(_) => self.more.get(place - 1).cloned(),
+            None => self.more.get(place).cloned(),
+        }
+    }
+
+    /// The bytes from this place on.
+    fn after(&self, place: usize) -> u64 {
+        let chunks = self.first.iter().chain(&self.more);
+        chunks
+            .skip(place.saturating_sub(self.gone))
+            .map(|chunk| chunk.len() as u64)
+            .sum()
+    }
+
+    /// Lets go of what stands before this place; returns how many bytes that were.
+    fn let_go(&mut self, place: usize) -> usize {
+        let mut count = place.min(self.end()).saturating_sub(self.gone);
+        self.gone += count;
+        let mut freed = 0;
+        if count > 0
+            && let Some(first) = self.first.take()
+        {
+            freed += first.len();
+            count -= 1;
+        }
+        freed
+            + self
+                .more
+                .drain(..count)
+                .map(|chunk| chunk.len())
+                .sum::<usize>()
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.end() - self.gone
+    }
+}
+
+fn lane_of(attempt: u32) -> usize {
+    usize::try_from(attempt).unwrap_or(0) % LANES
+}
+
+#[cfg(test)]
+impl<B> State<B> {
+    pub(super) fn kept_chunks(&self) -> usize {
+        self.kept.len()
+    }
+}
