@@ -26,8 +26,8 @@ use crate::peek::GrpcStatus;
 use crate::replay::{Lost, Replay};
 use crate::ticket::{Paid, Ticket};
 use crate::{
-    Attempt, AttemptHeader, Cost, Facts, First, Hedging, Peek, Plan, Policy, Score, Transparent,
-    Verdict, telemetry,
+    Attempt, AttemptHeader, Cost, Facts, First, Peek, Plan, Policy, Score, Transparent, Verdict,
+    telemetry,
 };
 
 /// One exchange with all its attempts: what the future needs between them.
@@ -58,8 +58,8 @@ pub(crate) struct Exchange<S, P, C, M, ReqBody> {
 /// An attempt that is under way.
 pub(crate) struct Run {
     pub(crate) number: NonZeroU32,
-    /// What it is called in the replay.
-    lane: u32,
+    /// What it is called in the replay; None for one that was not sent.
+    lane: Option<u32>,
     started: Instant,
     paid: Paid,
 }
@@ -116,8 +116,13 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
         }
     }
 
-    pub(crate) const fn hedging(&self) -> Option<&Hedging> {
-        self.plan.hedging.as_ref()
+    /// How long to wait for an answer before the next attempt starts beside those that run; None: it does not.
+    pub(crate) fn hedge_delay(&self) -> Option<Duration> {
+        let next = NonZeroU32::MIN.saturating_add(self.begun);
+        self.plan
+            .hedging
+            .as_ref()
+            .map(|hedging| hedging.delay(next))
     }
 
     /// Whether there is this much time until the deadline, and more.
@@ -188,7 +193,7 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
         self.begun = self.begun.saturating_add(1);
         Run {
             number: NonZeroU32::new(self.begun).unwrap_or(NonZeroU32::MIN),
-            lane: 0,
+            lane: None,
             started: Instant::now(),
             paid: std::mem::replace(&mut self.next, Paid::nothing()),
         }
@@ -221,7 +226,7 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
         record.endpoint = tried.or_else(authority);
         record.started_after = run.started.duration_since(self.started);
         record.duration = run.started.elapsed();
-        record.bytes_sent = self.replay.sent(run.lane);
+        record.bytes_sent = run.lane.map_or(0, |lane| self.replay.sent(lane));
         record.decision = decision;
         self.records.push(record);
     }
@@ -351,7 +356,7 @@ where
         paid.send();
         let run = Run {
             number,
-            lane,
+            lane: Some(lane),
             started: now,
             paid,
         };
@@ -425,7 +430,9 @@ where
                 discarded: Some(Drain::new(body, self.settings.limits.drain)),
             },
             _ => {
-                self.replay.commit(run.lane);
+                if let Some(lane) = run.lane {
+                    self.replay.commit(lane);
+                }
                 let body = ResponseBody::new(body, first, self.ticket.take());
                 Next::Return(Ok(Response::from_parts(head, body)))
             }
@@ -543,7 +550,10 @@ where
     }
 }
 
-impl<S, P, C, M, ReqBody> Look for Exchange<S, P, C, M, ReqBody> {
+impl<S, P, C, M, ReqBody> Look for Exchange<S, P, C, M, ReqBody>
+where
+    ReqBody: Body<Data = Bytes>,
+{
     fn wants_first(&self, head: &ResponseParts) -> bool {
         let wanted =
             GrpcStatus.wants(head) || self.settings.peeks.iter().any(|peek| peek.wants(head));

@@ -81,10 +81,10 @@ where
         begun: Begun<S::Future, ResBody>,
         exchange: Exchange<S, P, C, M, ReqBody>,
     ) -> Self {
-        let state = match exchange.hedging() {
+        let state = match exchange.hedge_delay() {
             None => State::called(begun),
-            Some(hedging) => State::Racing {
-                race: Race::new(begun, hedging.delay()),
+            Some(delay) => State::Racing {
+                race: Race::new(begun, delay),
             },
         };
         Self::of(state, Some(exchange))

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub struct Hedging {
 #[derive(Clone, Debug)]
 pub(crate) enum HedgeDelay {
     Fixed(Duration),
+    PerAttempt(PerAttempt),
     Percentile {
         /// In hundredths of a per cent.
         percentile: u16,
@@ -27,6 +29,9 @@ pub(crate) enum HedgeDelay {
     },
 }
 
+#[derive(Clone)]
+pub(crate) struct PerAttempt(Arc<dyn Fn(NonZeroU32) -> Duration + Send + Sync>);
+
 // === impl Hedging ===
 
 impl Hedging {
@@ -35,6 +40,15 @@ impl Hedging {
     pub const fn after(delay: Duration) -> Self {
         Self {
             delay: HedgeDelay::Fixed(delay),
+            max_attempts: TWO,
+        }
+    }
+
+    /// The next attempt starts when there was no answer for as long as this says, which is asked with the number of that attempt: 2 is the first (failsafe-go).
+    #[must_use]
+    pub fn after_each(delay: impl Fn(NonZeroU32) -> Duration + Send + Sync + 'static) -> Self {
+        Self {
+            delay: HedgeDelay::PerAttempt(PerAttempt(Arc::new(delay))),
             max_attempts: TWO,
         }
     }
@@ -69,10 +83,11 @@ impl Hedging {
         self
     }
 
-    /// How long to wait for an answer before the next attempt.
-    pub(crate) fn delay(&self) -> Duration {
+    /// How long to wait for an answer before this attempt.
+    pub(crate) fn delay(&self, next: NonZeroU32) -> Duration {
         match &self.delay {
             HedgeDelay::Fixed(delay) => *delay,
+            HedgeDelay::PerAttempt(delay) => (delay.0)(next),
             HedgeDelay::Percentile {
                 percentile,
                 min,
@@ -92,11 +107,14 @@ impl Hedging {
     }
 }
 
-/// Two that share what they measure, or wait the same, are equal.
+/// Two are equal when they wait by the same rule; what they measured plays no part.
 impl PartialEq for Hedging {
     fn eq(&self, other: &Self) -> bool {
         let delays = match (&self.delay, &other.delay) {
             (HedgeDelay::Fixed(one), HedgeDelay::Fixed(two)) => one == two,
+            (HedgeDelay::PerAttempt(one), HedgeDelay::PerAttempt(two)) => {
+                Arc::ptr_eq(&one.0, &two.0)
+            }
             (
                 HedgeDelay::Percentile {
                     percentile,
@@ -112,6 +130,14 @@ impl PartialEq for Hedging {
             _ => false,
         };
         delays && self.max_attempts == other.max_attempts
+    }
+}
+
+// === impl PerAttempt ===
+
+impl fmt::Debug for PerAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
     }
 }
 

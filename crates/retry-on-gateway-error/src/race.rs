@@ -95,10 +95,8 @@ impl<F, B> Race<F, B> {
                 Start::Due => match ready!(exchange.poll_ready(cx)) {
                     Ok(()) => {
                         self.racers.push(Racer::new(exchange.call(true)));
-                        self.start = match exchange.hedging() {
-                            Some(hedging) if exchange.allows_hedge() => {
-                                Start::after(hedging.delay(), false)
-                            }
+                        self.start = match exchange.hedge_delay() {
+                            Some(delay) if exchange.allows_hedge() => Start::after(delay, false),
                             _ => Start::Never,
                         };
                     }
@@ -165,6 +163,7 @@ impl<F, B> Race<F, B> {
         S: Service<Request<M::Body>, Response = Response<B>, Future = F>,
         F: Future<Output = Result<Response<B>, S::Error>>,
         M: ConvertBody<ReqBody>,
+        ReqBody: Body<Data = Bytes>,
         B: Body<Data = Bytes> + Unpin,
     {
         let (index, result) = self

@@ -203,6 +203,11 @@ impl<B: Body<Data = Bytes>> Replay<B> {
         (self.handle(attempt), attempt)
     }
 
+    /// Says whether the caller's body was read to its end.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.shared.lock().is_sent()
+    }
+
     fn handle(&self, attempt: u32) -> ReplayBody<B> {
         ReplayBody {
             source: Source::Shared {
@@ -218,11 +223,6 @@ impl<B> Replay<B> {
     /// Returns why no other attempt would send what the caller sent, if that is so.
     pub(crate) fn lost(&self) -> Option<Lost> {
         self.shared.lock().lost
-    }
-
-    /// Says whether the caller's body was read to its end.
-    pub(crate) fn is_sent(&self) -> bool {
-        self.shared.lock().is_sent()
     }
 
     /// Returns the data bytes that an attempt has sent.

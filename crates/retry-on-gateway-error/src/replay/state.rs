@@ -100,6 +100,11 @@ impl<B: Body<Data = Bytes>> State<B> {
             && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
+    /// Whether the caller's body was read to its end. Who saw that it is at its end does not ask for more.
+    pub(super) fn is_sent(&self) -> bool {
+        self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
     pub(super) fn size_hint(&self, attempt: u32) -> SizeHint {
         let unsent = self.kept.after(self.lane(attempt).cursor);
         let rest = self
@@ -136,10 +141,6 @@ impl<B> State<B> {
             Some(only) => only == attempt,
             None => attempt >= self.first_live,
         }
-    }
-
-    pub(super) const fn is_sent(&self) -> bool {
-        self.rest.is_none()
     }
 
     pub(super) fn sent(&self, attempt: u32) -> u64 {

@@ -335,6 +335,19 @@ async fn handles_that_are_polled_at_once_do_not_panic_where_linkerds_did() {
 }
 
 #[tokio::test]
+async fn a_body_is_sent_when_it_says_that_it_is_at_its_end() {
+    let replay = keep(ScriptBody::chunks(["a"]), 100);
+    assert!(!replay.is_sent());
+
+    read(&mut start(&replay), 1).await;
+
+    assert!(
+        replay.is_sent(),
+        "a client that sees the end does not ask for more"
+    );
+}
+
+#[tokio::test]
 async fn a_direct_body_passes() {
     let body = ReplayBody::direct(ScriptBody::chunks(["ab"]));
 

@@ -1,8 +1,11 @@
 //! The layer as a `tower::Service`.
 #![cfg(test)]
 
+mod budgets;
 mod contract;
 mod drain;
+mod hedging;
+mod requests;
 mod retries;
 mod stacks;
 
