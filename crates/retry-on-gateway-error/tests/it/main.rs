@@ -8,6 +8,7 @@ mod hedging;
 mod requests;
 mod retries;
 mod stacks;
+mod telemetry;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
