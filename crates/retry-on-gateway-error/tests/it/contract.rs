@@ -139,3 +139,29 @@ fn a_ready_answer_needs_no_runtime_and_no_timer() {
     let response = assert_ready!(future.poll()).unwrap();
     assert_eq!(response.status(), 200);
 }
+
+/// tower's own mock, which gives each attempt to the test and waits for what it does.
+#[tokio::test(start_paused = true)]
+async fn one_call_is_made_for_each_time_that_the_inner_service_was_ready() {
+    let (mut service, mut handle) = tower_test::mock::spawn_layer::<Attempt, Response<ScriptBody>, _>(
+        layer().wait_for_ready(true),
+    );
+    handle.allow(1);
+    assert_ready_ok!(service.poll_ready());
+    let mut call = task::spawn(service.call(request("GET", [])));
+    assert_pending!(call.poll());
+
+    let (_, respond) = handle.next_request().await.unwrap();
+    respond.send_response(answer(502).unwrap());
+    assert_pending!(call.poll());
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_pending!(call.poll(), "the wait is over, and the service not ready");
+    handle.allow(1);
+
+    assert!(call.is_woken());
+    assert_pending!(call.poll());
+    let (_, respond) = handle.next_request().await.unwrap();
+    respond.send_response(answer(200).unwrap());
+    let response = assert_ready_ok!(call.poll());
+    assert_eq!(story(&response), (2, StopReason::Success));
+}
