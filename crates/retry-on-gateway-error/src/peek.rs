@@ -4,6 +4,8 @@ use http::response::Parts as ResponseParts;
 use http::{HeaderMap, header};
 use portcullis_gateway_error::{ErrorKind, Failure, classify_trailers, is_grpc};
 
+use crate::policy::GRPC_STATUS;
+
 /// Looks at the first frame of an answer before the answer is handed on.
 ///
 /// An answer whose head is good can still be a failure: the first event of a stream may be an error. While nothing of the body was handed on, there can be another
@@ -66,7 +68,7 @@ impl Peek for ErrorEvent {
 
 impl Peek for GrpcStatus {
     fn wants(&self, response: &ResponseParts) -> bool {
-        is_grpc(&response.headers) && !response.headers.contains_key("grpc-status")
+        is_grpc(&response.headers) && !response.headers.contains_key(GRPC_STATUS)
     }
 
     fn judge(&self, _: &ResponseParts, first: First<'_>) -> Option<Failure> {

@@ -1,9 +1,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::request::Parts as RequestParts;
 use http::response::Parts as ResponseParts;
+use http::{HeaderMap, HeaderName};
 use portcullis_gateway_error::{Decision, Failure, StopReason};
 
 use crate::{Cost, Hedging, Score};
@@ -175,6 +175,8 @@ pub(crate) fn is_plain_success(response: &ResponseParts) -> bool {
     response.status.as_u16() < 300
         && response
             .headers
-            .get("grpc-status")
+            .get(GRPC_STATUS)
             .is_none_or(|status| status == "0")
 }
+
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");

@@ -157,9 +157,7 @@ impl<B> Drop for ReplayBody<B> {
         };
         // The caller's body may have been told to wake the task of this attempt. It is another's turn now.
         let wakers = shared.lock().leave(*attempt);
-        for waker in wakers.into_iter().flatten() {
-            waker.wake();
-        }
+        wakers.wake();
     }
 }
 
@@ -191,9 +189,7 @@ impl<B: Body<Data = Bytes>> Replay<B> {
     /// Starts the next attempt: the handle that is returned reads from the start, and all before it are superseded.
     pub(crate) fn start(&self) -> (ReplayBody<B>, u32) {
         let (attempt, wakers) = self.shared.lock().start();
-        for waker in wakers.into_iter().flatten() {
-            waker.wake();
-        }
+        wakers.wake();
         (self.handle(attempt), attempt)
     }
 
@@ -234,9 +230,7 @@ impl<B> Replay<B> {
     pub(crate) fn commit(&mut self, attempt: u32) {
         self.committed = true;
         let wakers = self.shared.lock().commit(attempt);
-        for waker in wakers.into_iter().flatten() {
-            waker.wake();
-        }
+        wakers.wake();
     }
 }
 
@@ -246,9 +240,7 @@ impl<B> Drop for Replay<B> {
             return;
         }
         let (wakers, rest) = self.shared.lock().end();
-        for waker in wakers.into_iter().flatten() {
-            waker.wake();
-        }
+        wakers.wake();
         // Dropped when the lock is let go: what the caller's body does then is not ours to wait for.
         drop(rest);
     }

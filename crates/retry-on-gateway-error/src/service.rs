@@ -88,7 +88,12 @@ where
         // The instance that was made ready is the one that is called, and called again; its clone waits here for the next request.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
-        let replay = Replay::new(body, announced(&head), &settings.limits.replay);
+        let announced = if body.size_hint().exact().is_some() {
+            None
+        } else {
+            announced(&head)
+        };
+        let replay = Replay::new(body, announced, &settings.limits.replay);
         let mut exchange = Exchange::new(inner, Arc::clone(settings), &head, replay, plan, now);
         let begun = exchange.begin(head);
         ResponseFuture::new(begun, exchange)

@@ -28,6 +28,7 @@ pub(super) struct State<B> {
     /// The only one that is not superseded, where it was chosen.
     only: Option<u32>,
     lanes: [Lane; LANES],
+    waiting: Wakers,
 }
 
 /// Why a body cannot be sent again.
@@ -60,12 +61,14 @@ struct Lane {
     trailers_sent: bool,
     /// The data bytes that it has sent.
     sent: u64,
-    /// Its task, while it waits for the caller's body.
-    waker: Option<Waker>,
 }
 
-/// The tasks of attempts that must look again.
-pub(super) type Wakers = [Option<Waker>; LANES];
+/// The tasks of attempts that wait for the caller's body. There is none most of the time, and more than one only beside each other.
+#[derive(Default)]
+pub(super) struct Wakers {
+    one: Option<(u32, Waker)>,
+    more: Vec<(u32, Waker)>,
+}
 
 /// More than run at a time: hedging starts five at most.
 const LANES: usize = 8;
@@ -89,6 +92,7 @@ impl<B: Body<Data = Bytes>> State<B> {
             last: 0,
             only: None,
             lanes: Default::default(),
+            waiting: Wakers::default(),
         }
     }
 
@@ -169,7 +173,7 @@ impl<B> State<B> {
 
     /// The handle of this attempt is gone: others that wait for the caller's body must ask it themselves.
     pub(super) fn leave(&mut self, attempt: u32) -> Wakers {
-        if !self.is_live(attempt) || self.lane_mut(attempt).waker.take().is_none() {
+        if self.waiting.remove(attempt).is_none() {
             return Wakers::default();
         }
         self.take_wakers()
@@ -177,10 +181,11 @@ impl<B> State<B> {
 
     fn choose(&mut self, attempt: u32) -> Wakers {
         self.only = Some(attempt);
-        let kept = self.lane_mut(attempt).waker.take();
-        let wakers = self.take_wakers();
+        let mut wakers = self.take_wakers();
         // The caller's body wakes this task still.
-        self.lane_mut(attempt).waker = kept;
+        if let Some(waker) = wakers.remove(attempt) {
+            self.waiting.put(attempt, &waker);
+        }
         wakers
     }
 
@@ -192,7 +197,7 @@ impl<B> State<B> {
     }
 
     fn take_wakers(&mut self) -> Wakers {
-        std::array::from_fn(|index| self.lanes.get_mut(index).and_then(|lane| lane.waker.take()))
+        std::mem::take(&mut self.waiting)
     }
 
     fn lane(&self, attempt: u32) -> &Lane {
@@ -229,22 +234,15 @@ where
             );
         };
         let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) else {
-            let waker = &mut self.lane_mut(attempt).waker;
-            if !waker
-                .as_ref()
-                .is_some_and(|waker| waker.will_wake(cx.waker()))
-            {
-                *waker = Some(cx.waker().clone());
-            }
+            self.waiting.put(attempt, cx.waker());
             return Poll::Pending;
         };
 
-        self.lane_mut(attempt).waker = None;
         let frame = self.read(attempt, frame);
         // Whoever waits for the same frame finds it kept, or is superseded.
-        for waker in self.take_wakers().into_iter().flatten() {
-            waker.wake();
-        }
+        let mut wakers = self.take_wakers();
+        wakers.remove(attempt);
+        wakers.wake();
         Poll::Ready(frame)
     }
 
@@ -341,6 +339,35 @@ impl Lost {
             Self::MemoryFull => StopReason::ReplayMemoryFull,
             Self::Failed | Self::Committed => StopReason::NotReplayable,
         }
+    }
+}
+
+// === impl Wakers ===
+
+impl Wakers {
+    fn put(&mut self, attempt: u32, waker: &Waker) {
+        match &mut self.one {
+            None => self.one = Some((attempt, waker.clone())),
+            Some((other, known)) if *other == attempt => known.clone_from(waker),
+            Some(_) => {
+                self.more.retain(|(other, _)| *other != attempt);
+                self.more.push((attempt, waker.clone()));
+            }
+        }
+    }
+
+    fn remove(&mut self, attempt: u32) -> Option<Waker> {
+        if let Some((_, waker)) = self.one.take_if(|(other, _)| *other == attempt) {
+            return Some(waker);
+        }
+        let place = self.more.iter().position(|(other, _)| *other == attempt)?;
+        Some(self.more.swap_remove(place).1)
+    }
+
+    /// To be called without the lock where that is possible: what a waker does is not ours.
+    pub(super) fn wake(self) {
+        let all = self.one.into_iter().chain(self.more);
+        all.for_each(|(_, waker)| waker.wake());
     }
 }
 
