@@ -78,8 +78,10 @@ impl TryFrom<Config> for Stack {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
     use std::time::Duration;
 
+    use portcullis_retry_on_gateway_error::RetryOn;
     use serde_json::{Value, json};
 
     use super::*;
@@ -93,14 +95,20 @@ mod tests {
         let data = stack(json!({
             "gateway_error": {"name": "edge"},
             "timeout": {"total": "30s"},
-            "retry": {"seed": 1},
+            "retry": {"seed": 1, "max_attempts": 5, "retry_on": "5xx", "budget": "none"},
             "attempt_timeout": {"head": "5s"},
         }));
 
         let code = Stack::new()
             .gateway_error(GatewayErrorLayer::new().name("edge"))
             .timeout(TimeoutLayer::new(Duration::from_secs(30)))
-            .retry(RetryLayer::new().seed(1))
+            .retry(
+                RetryLayer::new()
+                    .seed(1)
+                    .max_attempts(NonZeroU32::new(5).unwrap())
+                    .retry_on(RetryOn::SERVER_ERROR)
+                    .no_budget(),
+            )
             .attempt_timeout(TimeoutLayer::default().head(Duration::from_secs(5)));
         assert_eq!(format!("{:?}", data.unwrap()), format!("{code:?}"));
     }
@@ -111,6 +119,10 @@ mod tests {
             (json!({"gateway_error": {"name": ""}}), "gateway_error.name"),
             (json!({"timeout": {"total": "0s"}}), "timeout.total"),
             (json!({"retry": {"max_attempts": 0}}), "retry.max_attempts"),
+            (
+                json!({"retry": {"budget": {"ratio": {"ratio": -1}}}}),
+                "retry.budget.ratio.ratio",
+            ),
             (
                 json!({"attempt_timeout": {"head": "0s"}}),
                 "attempt_timeout.head",

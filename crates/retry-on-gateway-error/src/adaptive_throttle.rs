@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::chance::Chance;
 /// Over two minutes requests and those of them that were accepted are counted; a request is refused with the probability
 /// `max(0, (requests - k x accepted) / (requests + 1))` ([Site Reliability Engineering, chapter 21](https://sre.google/sre-book/handling-overload/)). It is
 /// answered in band: 503, or UNAVAILABLE for gRPC. Clones share what they count.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a throttle does nothing until a layer has it"]
 pub struct AdaptiveThrottle {
     /// In millionths.
@@ -23,7 +24,6 @@ pub struct AdaptiveThrottle {
 }
 
 /// A ring of ten-second buckets; each is one number, so that no lock is needed: the tick it is of, the requests and the accepted ones.
-#[derive(Debug)]
 struct Counts {
     epoch: Instant,
     buckets: [AtomicU64; BUCKETS],
@@ -95,6 +95,17 @@ impl AdaptiveThrottle {
 impl Default for AdaptiveThrottle {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for AdaptiveThrottle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the counts: which of them are old is not known without the clock.
+        f.debug_struct("AdaptiveThrottle")
+            .field("k_millionths", &self.k)
+            .field("max_rejection", &self.max_rejection)
+            .field("min_per_second", &self.min_per_second)
+            .finish_non_exhaustive()
     }
 }
 

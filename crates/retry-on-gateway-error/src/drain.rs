@@ -27,16 +27,20 @@ pub(crate) struct DrainLimit {
 /// For how long the next attempt waits for the end of a discarded answer beyond its backoff: one that is on its way frees a connection for that attempt.
 pub(crate) const LINGER: Duration = Duration::from_millis(100);
 
+/// As good as no end, where the limit is too long for the clock.
+const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 // === impl Drain ===
 
 impl<B: Body + Unpin> Drain<B> {
     pub(crate) fn new(body: B, limit: DrainLimit) -> Self {
         // A body that announces more than the limit is not worth a byte.
         let fits = body.size_hint().lower() <= limit.bytes.try_into().unwrap_or(u64::MAX);
+        let now = Instant::now();
         Self {
             body: (fits && !body.is_end_stream()).then_some(body),
             left: limit.bytes,
-            until: Instant::now() + limit.time,
+            until: now.checked_add(limit.time).unwrap_or(now + FAR),
             timer: None,
         }
     }
@@ -136,5 +140,16 @@ mod tests {
 
         assert_eq!(start.elapsed(), Duration::from_secs(1));
         assert!(dropped.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_beyond_the_clock_is_no_mistake() {
+        let limit = DrainLimit {
+            bytes: 100,
+            time: Duration::MAX,
+        };
+        let mut drain = Drain::new(ScriptBody::new([Step::data("a")]), limit);
+
+        assert_ready!(task::spawn(()).enter(|cx, _| drain.poll(cx)));
     }
 }

@@ -42,6 +42,8 @@ pub struct ServerHints {
 /// What is done with a hint that is longer than [`max`](ServerHints::max).
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize))]
+#[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
 pub enum LongHint {
     /// The answer is handed on at once: the caller knows better whether to wait that long.
     #[default]
@@ -55,12 +57,14 @@ pub enum LongHint {
 /// How a hint and the own backoff become one wait.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize))]
+#[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
 pub enum HintRule {
     /// The longer one: never earlier than the server said, never shorter than the own backoff.
     #[default]
     AtLeast,
     /// The hint, but no shorter than the own backoff and longer by no more than this (AWS: 5 s). It can be earlier than the server said.
-    Clamp(Duration),
+    Clamp(#[cfg_attr(feature = "config", serde(with = "humantime_serde"))] Duration),
     /// The hint to the nanosecond, without jitter and whatever the own backoff is (gRPC).
     Exact,
 }

@@ -121,7 +121,11 @@ pub use crate::budget::{
     SelectBudget, ThrottleBudget, Tokens,
 };
 #[cfg(feature = "config")]
-pub use crate::config::{BackoffConfig, Config, DrainConfig, JitterConfig};
+pub use crate::config::{
+    AdaptiveThrottleConfig, AttemptHeaderConfig, BackoffConfig, BudgetConfig, BudgetKindConfig,
+    Config, DrainConfig, HeaderMatchConfig, HeaderValueConfig, HedgingConfig, InFlightBudgetConfig,
+    QuotaBudgetConfig, RatioBudgetConfig, ServerHintsConfig, ThrottleBudgetConfig,
+};
 pub use crate::future::ResponseFuture;
 pub use crate::grpc_codes::GrpcCodes;
 pub use crate::header_match::HeaderMatch;

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -11,8 +11,8 @@ use crate::Idempotent;
 pub(crate) struct Safety {
     /// All of them.
     pub(crate) assume_idempotent: bool,
-    /// These gRPC methods: `/package.Service/Method`, or `/package.Service/*`.
-    pub(crate) grpc_methods: Arc<HashSet<Box<str>>>,
+    /// These gRPC methods: `/package.Service/Method`, or `/package.Service/*`. Sorted, so that two of the same are written the same.
+    pub(crate) grpc_methods: Arc<BTreeSet<Box<str>>>,
 }
 
 // === impl Safety ===

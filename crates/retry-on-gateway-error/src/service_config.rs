@@ -3,7 +3,7 @@
 mod data;
 mod number;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,8 +83,9 @@ pub struct Throttling {
 
 #[derive(Debug, Default, PartialEq)]
 struct Inner {
-    /// By `/pkg.Service/Method`, and by `/pkg.Service/` for the methods of a service that have no entry of their own.
-    methods: HashMap<Box<str>, MethodPolicy>,
+    /// By `/pkg.Service/Method`, and by `/pkg.Service/` for the methods of a service that have no entry of their own. Sorted, so that two of the same are written
+    /// the same.
+    methods: BTreeMap<Box<str>, MethodPolicy>,
     /// For the methods that are in no entry.
     default: Option<MethodPolicy>,
     throttling: Option<Throttling>,

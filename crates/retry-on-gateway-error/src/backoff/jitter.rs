@@ -5,6 +5,8 @@ use crate::chance::Chance;
 /// How a wait is spread, so that those who failed together do not come back together.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize))]
+#[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
 pub enum Jitter {
     /// Anything between nothing and the whole wait (Envoy, AWS). It spreads best.
     Full,

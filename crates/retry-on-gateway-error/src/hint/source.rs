@@ -11,6 +11,8 @@ use sfv::{KeyRef, ListEntry};
 /// that is too long for a clock is [`RetryAfter::MAX`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize))]
+#[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
 pub enum HintSource {
     /// `grpc-retry-pushback-ms: 250`, in gRPC exchanges only ([gRFC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)).
     ///

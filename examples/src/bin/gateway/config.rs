@@ -183,6 +183,10 @@ mod tests {
                 "line 2, column 11: stack.retry.max_attempts: must be at least 1, is 0",
             ),
             (
+                "stack:\n  retry:\n    retry_on: [gateway-error, 502]",
+                "line 3, column 31: stack.retry.retry_on[1]: `502` is no class of failures",
+            ),
+            (
                 "stack:\n  health_check:\n    fall: 0",
                 "line 3, column 5: stack.health_check.fall: must be at least 1, is 0",
             ),
