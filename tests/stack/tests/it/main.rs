@@ -4,8 +4,10 @@
 //! `PORTCULLIS_WIRE=required` says that they must be.
 #![cfg(test)]
 
+mod clients;
 mod gateway;
 mod nginx;
 mod processes;
+mod retry_connections;
 mod stacks;
 mod tonic;

@@ -19,6 +19,8 @@ use portcullis::timeout::TimeoutLayer;
 use portcullis_faulty_upstream::{FaultyUpstream, RawStep, RawUpstream, Script};
 use tower::{Layer, ServiceExt};
 
+use crate::clients::Chunks;
+
 fn stack() -> Stack {
     Stack::new()
         .timeout(TimeoutLayer::new(Duration::from_secs(30)))
@@ -211,23 +213,4 @@ async fn an_answer_that_is_not_http_is_a_502() {
         "portcullis;error=http_protocol_error"
     );
     assert_eq!(upstream.connections(), 3, "with a key it is tried again");
-}
-
-/// A body that gives a chunk whenever it is asked.
-struct Chunks(std::collections::VecDeque<Bytes>);
-
-impl http_body::Body for Chunks {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        std::task::Poll::Ready(
-            self.0
-                .pop_front()
-                .map(|chunk| Ok(http_body::Frame::data(chunk))),
-        )
-    }
 }
