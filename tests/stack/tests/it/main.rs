@@ -9,5 +9,6 @@ mod gateway;
 mod nginx;
 mod processes;
 mod retry_connections;
+mod retry_uploads;
 mod stacks;
 mod tonic;
