@@ -5,9 +5,11 @@ mod budgets;
 mod contract;
 mod drain;
 mod hedging;
+mod peers;
 mod requests;
 mod retries;
 mod stacks;
+mod stories;
 mod telemetry;
 
 use std::collections::VecDeque;
@@ -20,9 +22,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use portcullis_gateway_error::{DefaultClassifier, RetryOutcome, StopReason};
 use portcullis_retry_on_gateway_error::{
-    Backoff, Direct, ReplayBody, ResponseBody, RetryLayer, ServerHints, StandardPolicy,
+    Backoff, Direct, Idempotent, ReplayBody, ResponseBody, RetryLayer, ServerHints, StandardPolicy,
 };
-use portcullis_test_support::{BoxError, ScriptBody};
+use portcullis_test_support::{BoxError, Probe, ScriptBody};
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt};
 
 /// What the upstream of a test does with one attempt.
 type Outcome = Result<Response<ScriptBody>, BoxError>;
@@ -117,6 +121,35 @@ fn request(method: &str, chunks: impl IntoIterator<Item = &'static str>) -> Requ
         .uri("http://upstream.test/")
         .body(ScriptBody::chunks(chunks))
         .unwrap()
+}
+
+/// A gRPC call, whose method the caller vouches for.
+fn grpc_call() -> Request<ScriptBody> {
+    let mut call = request("POST", ["message"]);
+    let content_type = "application/grpc".parse().unwrap();
+    call.headers_mut().insert("content-type", content_type);
+    call.extensions_mut().insert(Idempotent(true));
+    call
+}
+
+/// This answer with one more header.
+fn with(outcome: Outcome, name: &'static str, value: &str) -> Outcome {
+    let mut response = outcome?;
+    response.headers_mut().insert(name, value.parse()?);
+    Ok(response)
+}
+
+/// Sends the request through the layer to an upstream that reads it and does what the script says. Returns how long that took, too.
+async fn send(
+    layer: RetryLayer,
+    script: impl IntoIterator<Item = Outcome>,
+    request: Request<ScriptBody>,
+) -> (Returned, Seen, Duration) {
+    let (handler, seen) = upstream(script);
+    let (probe, _handle) = Probe::<_, BoxError>::new(handler);
+    let start = Instant::now();
+    let outcome = layer.layer(probe).oneshot(request).await;
+    (outcome, seen, start.elapsed())
 }
 
 /// The decisions of all attempts on one line, with why it ended.

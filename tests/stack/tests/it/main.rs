@@ -9,6 +9,7 @@ mod gateway;
 mod nginx;
 mod processes;
 mod retry_connections;
+mod retry_ledger;
 mod retry_pools;
 mod retry_uploads;
 mod stacks;
