@@ -31,7 +31,7 @@ async fn nested_layers_that_are_told_to_multiply_do() {
         response
     });
     let inner = layer().retry_nested(true).layer(probe);
-    let service = layer().layer(tower::Layer::layer(&forget, inner));
+    let service = layer().layer(Layer::layer(&forget, inner));
 
     let response = service.oneshot(request("GET", [])).await.unwrap();
 
