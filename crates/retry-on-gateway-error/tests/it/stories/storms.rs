@@ -9,7 +9,6 @@ use super::*;
 async fn three_nested_layers_of_three_attempts_make_three_attempts_and_not_twenty_seven() {
     let (probe, handle) =
         Probe::<_, BoxError>::new(|_: Request<_>| std::future::ready(answer(503)));
-    // A body type for each depth, which only has to be read by nobody.
     let service = layer().layer(layer().layer(layer().layer(probe)));
 
     let response = service.oneshot(request("GET", [])).await.unwrap();
@@ -20,12 +19,22 @@ async fn three_nested_layers_of_three_attempts_make_three_attempts_and_not_twent
 }
 
 #[tokio::test(start_paused = true)]
+async fn nested_layers_leave_errors_to_the_outermost_where_it_marks_its_first_attempt_too() {
+    let (probe, handle) = Probe::<_, BoxError>::new(|_: Request<_>| std::future::ready(reset()));
+    let outer = layer().track_endpoints(true);
+    let service = outer.layer(layer().layer(layer().layer(probe)));
+
+    let outcome = service.oneshot(request("GET", [])).await;
+
+    assert!(outcome.is_err());
+    assert_eq!(handle.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nested_layers_that_are_told_to_multiply_do() {
-    let (probe, handle) = Probe::<_, BoxError>::new(|_: Request<_>| {
-        let failed = answer(503).map(|response| response.map(|_| ScriptBody::new([])));
-        std::future::ready(failed)
-    });
-    // What the inner one gave up on is let be all the same: only an answer that says nothing of it is retried.
+    let (probe, handle) =
+        Probe::<_, BoxError>::new(|_: Request<_>| std::future::ready(answer(503)));
+    // An answer that the inner one gave up on is let be whatever the outer one is told, unless nothing in it says so.
     let forget = tower::util::MapResponseLayer::new(|mut response: Response<_>| {
         response.extensions_mut().clear();
         response
