@@ -6,11 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::response::Parts as ResponseParts;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use portcullis_gateway_error::{
-    AttemptRecord, Classify, Decision, Failure, Outcome, RetryOutcome, StopReason, WaitReason,
-    is_grpc,
+    AttemptRecord, Classify, Decision, Failure, Outcome, StopReason, WaitReason, is_grpc,
 };
 use tokio::time::Instant;
 use tower_service::Service;
@@ -26,9 +25,10 @@ use crate::peek::GrpcStatus;
 use crate::replay::{Lost, Replay};
 use crate::ticket::{Paid, Ticket};
 use crate::{
-    Attempt, AttemptHeader, Cost, Facts, First, Peek, Plan, Policy, Score, Transparent, Verdict,
-    telemetry,
+    Attempt, Cost, Facts, First, Peek, Plan, Policy, Score, Transparent, Verdict, telemetry,
 };
+
+mod report;
 
 /// One exchange with all its attempts: what the future needs between them.
 pub(crate) struct Exchange<S, P, C, M, ReqBody> {
@@ -210,92 +210,6 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
             && let Some(throttle) = &self.settings.throttle
         {
             throttle.accepted(run.started);
-        }
-    }
-
-    fn record(&mut self, run: &Run, outcome: Outcome, decision: Decision) {
-        let mut record = AttemptRecord::new(run.number, outcome);
-        let tried = self.tried.as_ref().and_then(Tried::last);
-        let authority = || {
-            self.head
-                .bare()
-                .uri
-                .authority()
-                .map(|authority| authority.as_str().into())
-        };
-        record.endpoint = tried.or_else(authority);
-        record.started_after = run.started.duration_since(self.started);
-        record.duration = run.started.elapsed();
-        record.bytes_sent = run.lane.map_or(0, |lane| self.replay.sent(lane));
-        record.decision = decision;
-        self.records.push(record);
-    }
-
-    fn take_outcome(&mut self) -> RetryOutcome {
-        std::mem::take(&mut self.records).into()
-    }
-
-    /// Leaves the records where a layer further out finds them, as there is no response to put them in.
-    fn log_outcome(&mut self) {
-        let outcome = self.take_outcome();
-        if let Some(log) = self.head.log() {
-            log.set(outcome);
-        }
-    }
-
-    /// Records the attempts that are given up because another one was answered, before the record of that one.
-    pub(crate) fn supersede(&mut self, losers: impl Iterator<Item = Run>) {
-        let winner = self.records.pop();
-        for loser in losers {
-            self.record(
-                &loser,
-                Outcome::Cancelled,
-                Decision::Stop(StopReason::Superseded),
-            );
-        }
-        self.records.extend(winner);
-    }
-
-    /// Says what came of the exchange, where there is more to say than that the first attempt went well: in the answer, or where there is none, in the log of the request.
-    pub(crate) fn finish<B, E>(
-        &mut self,
-        mut result: Result<Response<B>, E>,
-    ) -> Result<Response<B>, E> {
-        telemetry::finished(self.counted());
-        match &mut result {
-            Ok(response) => self.mark(response),
-            Err(_) => self.log_outcome(),
-        }
-        result
-    }
-
-    fn mark<B>(&mut self, response: &mut Response<B>) {
-        let headers = response.headers_mut();
-        if self.settings.count_in_answer
-            && let AttemptHeader::Count(name) = &self.settings.marks.attempt
-        {
-            headers.insert(name.clone(), self.begun.into());
-        }
-        if self.records.is_empty() {
-            return;
-        }
-        let outcome = self.take_outcome();
-        if let Some(name) = &self.settings.exhausted_header
-            && let Some(reason) = outcome
-                .stop_reason()
-                .filter(|reason| *reason != StopReason::Success)
-        {
-            headers.insert(name.clone(), HeaderValue::from_static(reason.as_str()));
-        }
-        response.extensions_mut().insert(outcome);
-    }
-}
-
-/// Dropped between attempts or in one, as by a limit of the whole exchange: what was recorded until then is not lost.
-impl<S, P, C, M, ReqBody> Drop for Exchange<S, P, C, M, ReqBody> {
-    fn drop(&mut self) {
-        if !self.records.is_empty() {
-            self.log_outcome();
         }
     }
 }
