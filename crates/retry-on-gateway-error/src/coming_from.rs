@@ -109,8 +109,10 @@
 //! | `timeout`, `waitForReady`, `perAttemptRecvTimeout` | accepted, without effect | `TimeoutLayer` outside and inside |
 //!
 //! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), portcullis_gateway_error::InvalidConfig> {
 //! # #[cfg(feature = "config")] {
 //! use portcullis_retry_on_gateway_error::{RetryLayer, ServiceConfig};
+//! use tower::Layer;
 //!
 //! let config = ServiceConfig::from_json(
 //!     r#"{
@@ -130,10 +132,13 @@
 //!         "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}
 //!     }"#,
 //! )?;
-//! let layer = RetryLayer::new().service_config(config).map_body(tonic::body::Body::new);
-//! # let _ = layer;
+//! let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:50051").connect_lazy();
+//! let channel = RetryLayer::new().service_config(config).map_body(tonic::body::Body::new).layer(channel);
+//! # fn is_grpc(_: impl tonic::client::GrpcService<tonic::body::Body>) {}
+//! # is_grpc(channel);
 //! # }
-//! # Ok::<_, portcullis_gateway_error::InvalidConfig>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # nginx

@@ -56,9 +56,9 @@ pub use self::hints::ServerHintsConfig;
 ///   jitter_percent: 10
 /// budget:                      # or none; instead of `ratio` also:
 ///   ratio: {ratio: 0.2, reserve_per_second: 10, window: 10s}
-///   # in_flight: {ratio: 0.2, min_concurrency: 3}
-///   # throttle: {max_tokens: 10, token_ratio: 0.1}
-///   # quota: {capacity: 500, transient_price: 14, throttling_price: 5}
+///   ## in_flight: {ratio: 0.2, min_concurrency: 3}
+///   ## throttle: {max_tokens: 10, token_ratio: 0.1}
+///   ## quota: {capacity: 500, transient_price: 14, throttling_price: 5}
 ///   per_upstream: true
 ///   max_keys: 1024
 /// max_concurrent_retries: 10
