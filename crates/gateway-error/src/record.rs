@@ -126,7 +126,7 @@ pub enum StopReason {
 ///
 /// The records stand in the order in which the attempts ended; the last is the one whose outcome the caller got.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RetryOutcome(Arc<[AttemptRecord]>);
+pub struct RetryOutcome(Vec<AttemptRecord>);
 
 /// Carries the [`RetryOutcome`] of an exchange that ends with an error, and so has no response to put them in.
 ///
@@ -287,7 +287,7 @@ impl RetryOutcome {
 
 impl From<Vec<AttemptRecord>> for RetryOutcome {
     fn from(records: Vec<AttemptRecord>) -> Self {
-        Self(records.into())
+        Self(records)
     }
 }
 

@@ -1,3 +1,4 @@
+use std::cell::LazyCell;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,10 +25,9 @@ use crate::map_body::ConvertBody;
 use crate::peek::GrpcStatus;
 use crate::replay::{Lost, Replay};
 use crate::ticket::{Paid, Ticket};
-use crate::{
-    Attempt, Cost, Facts, First, Peek, Plan, Policy, Score, Transparent, Verdict, telemetry,
-};
+use crate::{Attempt, Cost, Facts, First, Peek, Plan, Policy, Transparent, Verdict, telemetry};
 
+mod payment;
 mod report;
 
 /// One exchange with all its attempts: what the future needs between them.
@@ -66,6 +66,9 @@ pub(crate) struct Run {
 
 /// An attempt and its future.
 pub(crate) type Begun<F, B> = (AttemptFuture<F, B>, Run);
+
+/// When an attempt ended, for whoever asks first.
+type Now = LazyCell<Instant>;
 
 /// What becomes of the outcome of an attempt.
 #[expect(
@@ -151,43 +154,6 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
         self.counted() < max && self.replay.lost().is_none()
     }
 
-    /// Pays for one more attempt; why not, if that cannot be.
-    fn pay(&mut self, now: Instant, cost: Cost) -> Result<(), StopReason> {
-        let mut paid = Paid::nothing();
-        if let Some(limit) = &self.settings.max_concurrent_retries
-            && !paid.withdraw(limit, now, cost)
-        {
-            return Err(StopReason::TooManyRetries);
-        }
-        if let Some(ticket) = &self.ticket
-            && !paid.withdraw(ticket.budget(), now, cost)
-        {
-            return Err(StopReason::BudgetEmpty);
-        }
-        self.next = paid;
-        Ok(())
-    }
-
-    /// Pays for a hedge; false, and a word about it, where it cannot be.
-    pub(crate) fn pay_hedge(&mut self, wait: Duration) -> bool {
-        match self.pay(Instant::now(), Cost::Hedge) {
-            Ok(()) => {
-                let number = NonZeroU32::MIN.saturating_add(self.begun);
-                telemetry::hedging(number, wait);
-                true
-            }
-            Err(reason) => {
-                telemetry::not_hedging(reason);
-                false
-            }
-        }
-    }
-
-    /// Gives back what was paid for an attempt that does not come.
-    pub(crate) fn unpay(&mut self) {
-        self.next = Paid::nothing();
-    }
-
     /// An attempt that is over before it was sent: the inner service was not ready.
     pub(crate) fn unsent(&mut self) -> Run {
         self.begun = self.begun.saturating_add(1);
@@ -196,20 +162,6 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
             lane: None,
             started: Instant::now(),
             paid: std::mem::replace(&mut self.next, Paid::nothing()),
-        }
-    }
-
-    /// Ends what the budgets know of an attempt.
-    fn settle(&self, run: &mut Run, score: Score) {
-        if !run.paid.settle(score)
-            && let Some(ticket) = &self.ticket
-        {
-            ticket.budget().settle(score, None);
-        }
-        if score == Score::Success
-            && let Some(throttle) = &self.settings.throttle
-        {
-            throttle.accepted(run.started);
         }
     }
 }
@@ -234,7 +186,7 @@ where
 
     /// Begins the next attempt, from the head and the body as the caller sent them. The inner service was made ready for it.
     pub(crate) fn call(&mut self, beside: bool) -> Begun<S::Future, ResBody> {
-        let head = self.head.whole().clone();
+        let head = self.head.again();
         self.send(head, beside, Instant::now())
     }
 
@@ -286,18 +238,15 @@ where
         others: bool,
         cx: &mut Context<'_>,
     ) -> Next<ResBody, S::Error> {
+        // Read once at most, and not at all where the first attempt went well.
+        let now = Now::new(Instant::now);
         let answer = match result {
             Ok(answer) => answer,
             Err(error) => {
                 let failure = self.settings.classifier.classify_error(&error);
-                let verdict = self.ask(None, None, Some(&failure));
-                let decision = self.conclude(
-                    &mut run,
-                    verdict,
-                    Outcome::Failed(failure),
-                    !others,
-                    None::<&mut Context<'_>>,
-                );
+                let verdict = self.ask(None, None, Some(&failure), &now);
+                let outcome = Outcome::Failed(failure);
+                let decision = self.conclude(&mut run, verdict, outcome, !others, None, &now);
                 return match decision {
                     Decision::Retry { wait, .. } => Next::Retry {
                         wait,
@@ -329,13 +278,13 @@ where
         let verdict = if failure.is_none() && good_end && self.settings.policy.accepts(&head) {
             Verdict::success()
         } else {
-            self.ask(Some(&head), trailers, failure.as_ref())
+            self.ask(Some(&head), trailers, failure.as_ref(), &now)
         };
         let outcome = failure
             .or(verdict.failure)
             .map_or(Outcome::Answered(head.status), Outcome::Failed);
         let ready = (!others && !self.settings.wait_for_ready).then_some(cx);
-        match self.conclude(&mut run, verdict, outcome, !others, ready) {
+        match self.conclude(&mut run, verdict, outcome, !others, ready, &now) {
             Decision::Retry { wait, .. } => Next::Retry {
                 wait,
                 discarded: Some(Drain::new(body, self.settings.limits.drain)),
@@ -358,9 +307,13 @@ where
         response: Option<&ResponseParts>,
         trailers: Option<&HeaderMap>,
         failure: Option<&Failure>,
+        now: &Now,
     ) -> Verdict {
         let attempts = self.counted();
-        let remaining = self.head.deadline().map(|deadline| deadline.remaining());
+        let remaining = self
+            .head
+            .deadline()
+            .map(|deadline| deadline.instant().saturating_duration_since(**now));
         let mut facts = Facts::new(self.head.whole());
         facts.response = response;
         facts.trailers = trailers;
@@ -383,6 +336,7 @@ where
         outcome: Outcome,
         alone: bool,
         ready: Option<&mut Context<'_>>,
+        now: &Now,
     ) -> Decision {
         let mut decision = verdict.decision;
         if verdict.transparent.is_some() && matches!(decision, Decision::Retry { .. }) {
@@ -400,7 +354,7 @@ where
             }
             let again = alone || hedge;
             if let Decision::Retry { .. } = decision
-                && let Err(reason) = self.may_go_on(verdict.cost, again, ready)
+                && let Err(reason) = self.may_go_on(verdict.cost, again, ready, now)
             {
                 decision = Decision::Stop(reason);
             }
@@ -408,7 +362,7 @@ where
 
         let plain = decision == Decision::Stop(StopReason::Success) && self.begun == 1;
         if !plain || self.head.log().is_some() {
-            self.record(run, outcome, decision);
+            self.record(run, outcome, decision, **now);
         }
         match (decision, &outcome) {
             (Decision::Retry { wait, reason }, Outcome::Failed(failure)) => {
@@ -425,7 +379,7 @@ where
         } else if decision == Decision::Stop(StopReason::Success)
             && let Some(hedging) = &self.plan.hedging
         {
-            hedging.observe(|| run.started.elapsed());
+            hedging.observe(|| now.saturating_duration_since(run.started));
         }
         decision
     }
@@ -435,6 +389,7 @@ where
         cost: Cost,
         again: bool,
         ready: Option<&mut Context<'_>>,
+        now: &Now,
     ) -> Result<(), StopReason> {
         if !again {
             return Err(StopReason::AttemptsExhausted);
@@ -445,7 +400,7 @@ where
         {
             return Err(StopReason::NotReady);
         }
-        self.pay(Instant::now(), cost)
+        self.pay(**now, cost)
     }
 
     fn count(&mut self, verdict: &Verdict, wait: Duration, reason: WaitReason) {

@@ -164,8 +164,9 @@ where
             };
 
             match next {
-                Next::Return(result) => {
-                    return Poll::Ready(exchange.finish(result));
+                Next::Return(mut result) => {
+                    exchange.finish(&mut result);
+                    return Poll::Ready(result);
                 }
                 Next::Wait { .. } => return Poll::Pending,
                 Next::Retry { wait, discarded } => {

@@ -1,3 +1,6 @@
+use std::mem;
+use std::sync::Arc;
+
 use http::request::Parts;
 use http::{Extensions, Request};
 use portcullis_gateway_error::AttemptLog;
@@ -7,18 +10,20 @@ use crate::{Idempotent, RetryPolicy};
 
 /// The head of a request as the caller sent it, kept for further attempts.
 pub(crate) struct Head {
-    /// Its extensions are empty as long as `known` has them.
+    /// Its extensions are empty as long as nobody looks at those that `known` has.
     parts: Parts,
     /// The extensions, where all of them are of our own types: these are kept without an allocation, which a clone of the map would cost for each.
     known: Option<Known>,
     deadline: Option<Deadline>,
     log: Option<AttemptLog>,
+    /// The text of the authority, once it was asked for.
+    authority: Option<Arc<str>>,
 }
 
-#[derive(Clone)]
 struct Known {
     idempotent: Option<Idempotent>,
-    policy: Option<RetryPolicy>,
+    /// Few requests have one, and it is large.
+    policy: Option<Box<RetryPolicy>>,
 }
 
 // === impl Head ===
@@ -37,7 +42,7 @@ impl Head {
         let log = extensions.get().cloned();
         let known = Known {
             idempotent: extensions.get().copied(),
-            policy: extensions.get().cloned(),
+            policy: extensions.get().cloned().map(Box::new),
         };
         let count = [
             deadline.is_some(),
@@ -56,6 +61,7 @@ impl Head {
             known,
             deadline,
             log,
+            authority: None,
         }
     }
 
@@ -67,14 +73,21 @@ impl Head {
         self.log.as_ref()
     }
 
-    /// The head, but for its extensions.
-    pub(crate) const fn bare(&self) -> &Parts {
-        &self.parts
+    /// Where the request goes, as far as it says so itself.
+    pub(crate) fn authority(&mut self) -> Option<Arc<str>> {
+        if self.authority.is_none() {
+            let authority = self.parts.uri.authority();
+            self.authority = authority.map(|authority| authority.as_str().into());
+        }
+        self.authority.clone()
     }
 
     /// The whole head.
     pub(crate) fn whole(&mut self) -> &Parts {
-        if let Some(Known { idempotent, policy }) = self.known.take() {
+        let extensions = &mut self.parts.extensions;
+        if let Some(known) = &self.known
+            && extensions.is_empty()
+        {
             fn put<T: Clone + Send + Sync + 'static>(
                 extensions: &mut Extensions,
                 value: Option<T>,
@@ -83,13 +96,25 @@ impl Head {
                     extensions.insert(value);
                 }
             }
-            let extensions = &mut self.parts.extensions;
             put(extensions, self.deadline);
             put(extensions, self.log.clone());
-            put(extensions, idempotent);
-            put(extensions, policy);
+            put(extensions, known.idempotent);
+            put(extensions, known.policy.as_deref().cloned());
         }
         &self.parts
+    }
+
+    /// The whole head, for another attempt.
+    pub(crate) fn again(&mut self) -> Parts {
+        self.whole();
+        if self.known.is_none() {
+            return self.parts.clone();
+        }
+        // The next one who looks makes them again, which costs what a clone would.
+        let extensions = mem::take(&mut self.parts.extensions);
+        let mut parts = self.parts.clone();
+        parts.extensions = extensions;
+        parts
     }
 }
 
@@ -120,28 +145,30 @@ mod tests {
             }
             let mut kept = Head::keep(&request);
 
-            assert_eq!(kept.bare().extensions.is_empty(), !foreign);
+            assert_eq!(kept.parts.extensions.is_empty(), !foreign);
             assert_eq!(kept.deadline(), request.extensions.get().copied());
-            let whole = kept.whole();
-            assert_eq!(
-                (&whole.method, &whole.uri, whole.version, &whole.headers),
-                (
-                    &request.method,
-                    &request.uri,
-                    request.version,
-                    &request.headers
-                )
-            );
-            assert_eq!(whole.extensions.len(), request.extensions.len());
-            assert_eq!(
-                whole.extensions.get::<Idempotent>(),
-                Some(&Idempotent(true))
-            );
-            assert_eq!(
-                whole.extensions.get::<RetryPolicy>(),
-                Some(&RetryPolicy::off())
-            );
-            assert_eq!(whole.extensions.get::<&str>().is_some(), foreign);
+            assert_eq!(kept.authority().as_deref(), Some("a"));
+            for whole in [kept.whole().clone(), kept.again(), kept.again()] {
+                assert_eq!(
+                    (&whole.method, &whole.uri, whole.version, &whole.headers),
+                    (
+                        &request.method,
+                        &request.uri,
+                        request.version,
+                        &request.headers
+                    )
+                );
+                assert_eq!(whole.extensions.len(), request.extensions.len());
+                assert_eq!(
+                    whole.extensions.get::<Idempotent>(),
+                    Some(&Idempotent(true))
+                );
+                assert_eq!(
+                    whole.extensions.get::<RetryPolicy>(),
+                    Some(&RetryPolicy::off())
+                );
+                assert_eq!(whole.extensions.get::<&str>().is_some(), foreign);
+            }
         }
     }
 }

@@ -108,7 +108,7 @@ where
                 let could = state.lost.is_none();
                 let frame = state.poll_frame(*attempt, cx);
                 let lost = state.lost.filter(|_| could);
-                let limit = state.limit.max_bytes;
+                let limit = state.max_bytes;
                 drop(state);
                 if let Some(lost) = lost {
                     crate::telemetry::body_lost(lost, limit);
@@ -180,7 +180,7 @@ impl<B: Body<Data = Bytes>> Replay<B> {
     pub(crate) fn new(body: B, announced: Option<u64>, limit: &ReplayLimit) -> Self {
         Self {
             shared: Arc::new(Shared {
-                state: Mutex::new(State::new(body, announced, limit.clone())),
+                state: Mutex::new(State::new(body, announced, limit)),
             }),
             committed: false,
         }

@@ -31,7 +31,7 @@ pub(crate) struct Sight<'a> {
     pub(crate) status: Option<StatusCode>,
     /// The gRPC status, of the answer or as its HTTP status maps to it.
     pub(crate) grpc: Option<GrpcCode>,
-    /// Whether the server says when to come back.
+    /// Whether a 429 says when to come back.
     pub(crate) hint: bool,
     /// Whether the request said that it came in early data, so that only its caller can repeat it (RFC 8470, section 5.2).
     pub(crate) early_data: bool,

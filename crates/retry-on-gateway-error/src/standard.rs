@@ -84,8 +84,10 @@ impl StandardPolicy {
             failure,
             status,
             grpc: found.or(mapped.filter(|_| grpc)),
-            hint: headers
-                .is_some_and(|headers| self.hints.hint(headers, grpc, wall_clock()).is_some()),
+            // Asked only where it decides: each source is a look into the headers.
+            hint: status == Some(StatusCode::TOO_MANY_REQUESTS)
+                && headers
+                    .is_some_and(|headers| self.hints.hint(headers, grpc, wall_clock()).is_some()),
             early_data: facts.request.headers.contains_key(EARLY_DATA),
             listed_status: status.is_some_and(|status| codes.contains(status)),
             listed_header: has_any(&self.retriable_headers, headers),

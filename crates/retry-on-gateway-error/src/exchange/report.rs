@@ -2,6 +2,7 @@
 
 use http::{HeaderValue, Response};
 use portcullis_gateway_error::{AttemptRecord, Decision, Outcome, RetryOutcome, StopReason};
+use tokio::time::Instant;
 
 use super::{Exchange, Run};
 use crate::attempt::Tried;
@@ -10,19 +11,12 @@ use crate::{AttemptHeader, telemetry};
 // === impl Exchange ===
 
 impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
-    pub(super) fn record(&mut self, run: &Run, outcome: Outcome, decision: Decision) {
+    pub(super) fn record(&mut self, run: &Run, outcome: Outcome, decision: Decision, now: Instant) {
         let mut record = AttemptRecord::new(run.number, outcome);
         let tried = self.tried.as_ref().and_then(Tried::last);
-        let authority = || {
-            self.head
-                .bare()
-                .uri
-                .authority()
-                .map(|authority| authority.as_str().into())
-        };
-        record.endpoint = tried.or_else(authority);
+        record.endpoint = tried.or_else(|| self.head.authority());
         record.started_after = run.started.duration_since(self.started);
-        record.duration = run.started.elapsed();
+        record.duration = now.saturating_duration_since(run.started);
         record.bytes_sent = run.lane.map_or(0, |lane| self.replay.sent(lane));
         record.decision = decision;
         self.records.push(record);
@@ -43,27 +37,25 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
     /// Records the attempts that are given up because another one was answered, before the record of that one.
     pub(crate) fn supersede(&mut self, losers: impl Iterator<Item = Run>) {
         let winner = self.records.pop();
+        let now = Instant::now();
         for loser in losers {
             self.record(
                 &loser,
                 Outcome::Cancelled,
                 Decision::Stop(StopReason::Superseded),
+                now,
             );
         }
         self.records.extend(winner);
     }
 
     /// Says what came of the exchange, where there is more to say than that the first attempt went well: in the answer, or where there is none, in the log of the request.
-    pub(crate) fn finish<B, E>(
-        &mut self,
-        mut result: Result<Response<B>, E>,
-    ) -> Result<Response<B>, E> {
+    pub(crate) fn finish<B, E>(&mut self, result: &mut Result<Response<B>, E>) {
         telemetry::finished(self.counted());
-        match &mut result {
+        match result {
             Ok(response) => self.mark(response),
             Err(_) => self.log_outcome(),
         }
-        result
     }
 
     fn mark<B>(&mut self, response: &mut Response<B>) {

@@ -1,7 +1,7 @@
 use std::iter;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use portcullis_gateway_error::RetryAfter;
 use sfv::{KeyRef, ListEntry};
 
@@ -80,9 +80,9 @@ impl HintSource {
         let wait = match self {
             Self::GrpcPushback if grpc => return pushback(headers),
             Self::GrpcPushback => None,
-            Self::RetryAfterMs => longest(headers, "retry-after-ms", decimal_milliseconds),
-            Self::XMsRetryAfterMs => longest(headers, "x-ms-retry-after-ms", decimal_milliseconds),
-            Self::XAmzRetryAfter => longest(headers, "x-amz-retry-after", milliseconds),
+            Self::RetryAfterMs => longest(headers, &RETRY_AFTER_MS, decimal_milliseconds),
+            Self::XMsRetryAfterMs => longest(headers, &X_MS_RETRY_AFTER_MS, decimal_milliseconds),
+            Self::XAmzRetryAfter => longest(headers, &X_AMZ_RETRY_AFTER, milliseconds),
             Self::RetryAfter => RetryAfter::from_headers(headers, now),
             Self::RateLimit => quota(headers).or_else(|| older_quota(headers)),
             Self::XRateLimitReset => window(headers, now),
@@ -92,7 +92,7 @@ impl HintSource {
 }
 
 fn pushback(headers: &HeaderMap) -> Option<Hint> {
-    let mut lines = headers.get_all("grpc-retry-pushback-ms").iter();
+    let mut lines = headers.get_all(&PUSHBACK).iter();
     let line = lines.next()?;
     let number: Option<i32> = line.to_str().ok().and_then(|text| text.parse().ok());
     let wait = number.and_then(|number| u64::try_from(number).ok());
@@ -107,8 +107,8 @@ fn pushback(headers: &HeaderMap) -> Option<Hint> {
 
 /// The quotas that are used up, in the form of a structured field.
 fn quota(headers: &HeaderMap) -> Option<Duration> {
-    headers.get("ratelimit")?;
-    let lines = headers.get_all("ratelimit").iter();
+    headers.get(&RATE_LIMIT)?;
+    let lines = headers.get_all(&RATE_LIMIT).iter();
     let lines: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
     let list: sfv::List = sfv::Parser::new(&lines.join(&b", "[..])).parse().ok()?;
     let waits = list.iter().filter_map(|entry| {
@@ -127,13 +127,13 @@ fn quota(headers: &HeaderMap) -> Option<Duration> {
 
 /// The quota in the fields of the drafts up to the sixth.
 fn older_quota(headers: &HeaderMap) -> Option<Duration> {
-    let used_up = is_zero(headers, "ratelimit-remaining").unwrap_or(false);
-    let reset = || longest(headers, "ratelimit-reset", |text| whole(text).map(seconds));
+    let used_up = is_zero(headers, &RATE_LIMIT_REMAINING).unwrap_or(false);
+    let reset = || longest(headers, &RATE_LIMIT_RESET, |text| whole(text).map(seconds));
     used_up.then(reset).flatten()
 }
 
 fn window(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let used_up = is_zero(headers, "x-ratelimit-remaining").unwrap_or(true);
+    let used_up = is_zero(headers, &X_RATE_LIMIT_REMAINING).unwrap_or(true);
     let clock = match headers.get(header::DATE).and_then(RetryAfter::parse) {
         Some(RetryAfter::Date(date)) => date,
         _ => now,
@@ -147,7 +147,7 @@ fn window(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         Some(date.map_or(RetryAfter::MAX, |date| RetryAfter::Date(date).wait(clock)))
     };
     used_up
-        .then(|| longest(headers, "x-ratelimit-reset", reset))
+        .then(|| longest(headers, &X_RATE_LIMIT_RESET, reset))
         .flatten()
 }
 
@@ -155,7 +155,7 @@ fn window(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 const LONGEST_DELTA: u64 = 1_000_000_000;
 
 /// Whether one of the lines is the number 0; `None` where there is no line.
-fn is_zero(headers: &HeaderMap, name: &'static str) -> Option<bool> {
+fn is_zero(headers: &HeaderMap, name: &HeaderName) -> Option<bool> {
     headers.get(name)?;
     Some(texts(headers, name).any(|text| whole(text) == Some(0)))
 }
@@ -163,14 +163,14 @@ fn is_zero(headers: &HeaderMap, name: &'static str) -> Option<bool> {
 /// The longest of the waits that this field says.
 fn longest(
     headers: &HeaderMap,
-    name: &'static str,
+    name: &HeaderName,
     parse: impl Fn(&str) -> Option<Duration>,
 ) -> Option<Duration> {
     texts(headers, name).filter_map(parse).max()
 }
 
 /// The lines of a field that are text, without the space around it.
-fn texts<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
+fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
     let lines = headers.get_all(name).iter();
     lines.filter_map(|line| Some(line.to_str().ok()?.trim_matches([' ', '\t'])))
 }
@@ -204,6 +204,16 @@ fn whole(text: &str) -> Option<u64> {
     // Digits alone fail to parse only by being too many.
     Some(text.parse().unwrap_or(u64::MAX))
 }
+
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const X_MS_RETRY_AFTER_MS: HeaderName = HeaderName::from_static("x-ms-retry-after-ms");
+const X_AMZ_RETRY_AFTER: HeaderName = HeaderName::from_static("x-amz-retry-after");
+const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+const X_RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,9 @@ pub(super) struct State<B> {
     /// The caller's body; `None` once it has ended or failed.
     rest: Option<B>,
     kept: Kept,
-    trailers: Option<HeaderMap>,
-    pub(super) limit: ReplayLimit,
+    /// Few requests have any.
+    trailers: Option<Box<HeaderMap>>,
+    pub(super) max_bytes: usize,
     /// What `kept` has of the memory that all requests share.
     reserved: Reservation,
     /// Whether what is read is kept.
@@ -27,7 +28,9 @@ pub(super) struct State<B> {
     last: u32,
     /// The only one that is not superseded, where it was chosen.
     only: Option<u32>,
-    lanes: [Lane; LANES],
+    lane: Lane,
+    /// Those of the attempts that run beside the first live one, in their order.
+    lanes_beside: Vec<Lane>,
     waiting: Wakers,
 }
 
@@ -53,7 +56,7 @@ struct Kept {
     gone: usize,
 }
 
-/// One attempt that runs. Those of attempts that ended long ago are used again.
+/// How far an attempt is.
 #[derive(Default)]
 struct Lane {
     /// How many of the chunks it has sent.
@@ -70,13 +73,10 @@ pub(super) struct Wakers {
     more: Vec<(u32, Waker)>,
 }
 
-/// More than run at a time: hedging starts five at most.
-const LANES: usize = 8;
-
 // === impl State ===
 
 impl<B: Body<Data = Bytes>> State<B> {
-    pub(super) fn new(body: B, announced: Option<u64>, limit: ReplayLimit) -> Self {
+    pub(super) fn new(body: B, announced: Option<u64>, limit: &ReplayLimit) -> Self {
         let ended = body.is_end_stream();
         // What is known to be too large is not worth keeping in part.
         let size = announced.unwrap_or(0).max(body.size_hint().lower());
@@ -86,12 +86,13 @@ impl<B: Body<Data = Bytes>> State<B> {
             trailers: None,
             keep: size <= limit.max_bytes.try_into().unwrap_or(u64::MAX),
             reserved: limit.memory.reservation(),
-            limit,
+            max_bytes: limit.max_bytes,
             lost: None,
             first_live: 0,
             last: 0,
             only: None,
-            lanes: Default::default(),
+            lane: Lane::default(),
+            lanes_beside: Vec::new(),
             waiting: Wakers::default(),
         }
     }
@@ -128,15 +129,17 @@ impl<B> State<B> {
     /// Starts an attempt from the start of the body, and supersedes all others.
     pub(super) fn start(&mut self) -> (u32, Wakers) {
         let wakers = self.take_wakers();
-        let attempt = self.start_beside();
-        self.first_live = attempt;
-        (attempt, wakers)
+        self.last = self.last.wrapping_add(1);
+        self.first_live = self.last;
+        self.lane = Lane::default();
+        self.lanes_beside.clear();
+        (self.last, wakers)
     }
 
     /// Starts an attempt from the start of the body, beside those that run.
     pub(super) fn start_beside(&mut self) -> u32 {
         self.last = self.last.wrapping_add(1);
-        *self.lane_mut(self.last) = Lane::default();
+        self.lanes_beside.push(Lane::default());
         self.last
     }
 
@@ -201,16 +204,21 @@ impl<B> State<B> {
     }
 
     fn lane(&self, attempt: u32) -> &Lane {
-        let [first, ..] = &self.lanes;
-        self.lanes.get(lane_of(attempt)).unwrap_or(first)
+        self.place_beside(attempt)
+            .and_then(|place| self.lanes_beside.get(place))
+            .unwrap_or(&self.lane)
     }
 
     fn lane_mut(&mut self, attempt: u32) -> &mut Lane {
-        let [first, others @ ..] = &mut self.lanes;
-        match others.get_mut(lane_of(attempt).wrapping_sub(1)) {
-            Some(lane) => lane,
-            None => first,
-        }
+        self.place_beside(attempt)
+            .and_then(|place| self.lanes_beside.get_mut(place))
+            .unwrap_or(&mut self.lane)
+    }
+
+    /// The place of an attempt among those that run beside the first live one; None for that one.
+    fn place_beside(&self, attempt: u32) -> Option<usize> {
+        let beside = attempt.checked_sub(self.first_live)?.checked_sub(1)?;
+        usize::try_from(beside).ok()
     }
 }
 
@@ -268,7 +276,7 @@ where
             self.keep(attempt, data);
         } else if let Some(trailers) = frame.trailers_ref() {
             if self.keep {
-                self.trailers = Some(trailers.clone());
+                self.trailers = Some(Box::new(trailers.clone()));
             } else {
                 self.lose_for(attempt, Lost::TooLarge);
             }
@@ -287,7 +295,7 @@ where
         if data.is_empty() {
             return;
         }
-        let fits = self.reserved.bytes().saturating_add(data.len()) <= self.limit.max_bytes;
+        let fits = self.reserved.bytes().saturating_add(data.len()) <= self.max_bytes;
         if !self.keep || !fits {
             self.lose_for(attempt, Lost::TooLarge);
         } else if !self.reserved.grow(data.len()) {
@@ -326,7 +334,7 @@ where
         if std::mem::replace(&mut lane.trailers_sent, true) {
             return None;
         }
-        self.trailers.clone()
+        self.trailers.as_deref().cloned()
     }
 }
 
@@ -366,8 +374,12 @@ impl Wakers {
 
     /// To be called without the lock where that is possible: what a waker does is not ours.
     pub(super) fn wake(self) {
-        let all = self.one.into_iter().chain(self.more);
-        all.for_each(|(_, waker)| waker.wake());
+        if let Some((_, waker)) = self.one {
+            waker.wake();
+        }
+        for (_, waker) in self.more {
+            waker.wake();
+        }
     }
 }
 
@@ -428,10 +440,6 @@ impl Kept {
     fn len(&self) -> usize {
         self.end() - self.gone
     }
-}
-
-fn lane_of(attempt: u32) -> usize {
-    usize::try_from(attempt).unwrap_or(0) % LANES
 }
 
 #[cfg(test)]

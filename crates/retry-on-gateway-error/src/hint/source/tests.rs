@@ -14,7 +14,7 @@ fn headers(lines: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for line in lines {
         let (name, value) = line.split_once(": ").unwrap();
-        let name = header::HeaderName::from_bytes(name.as_bytes()).unwrap();
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
         headers.append(name, value.parse().unwrap());
     }
     headers
