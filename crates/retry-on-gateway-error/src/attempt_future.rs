@@ -13,11 +13,11 @@ use crate::body::Seen;
 
 pin_project! {
     /// One attempt: the call of the inner service, and where somebody wants to see it, the first frame of its answer.
-    pub(crate) struct AttemptFuture<F, B> {
-        // None once it has answered: what it holds is free for others.
-        #[pin]
-        call: Option<F>,
-        answer: Option<(Parts, B)>,
+    #[project = AttemptProject]
+    pub(crate) enum AttemptFuture<F, B> {
+        Called { #[pin] call: F },
+        // The call is dropped: what it holds is free for others.
+        Answered { answer: Option<(Parts, B)> },
     }
 }
 
@@ -43,14 +43,11 @@ pub(crate) trait Look {
 
 impl<F, B> AttemptFuture<F, B> {
     pub(crate) const fn new(call: F) -> Self {
-        Self {
-            call: Some(call),
-            answer: None,
-        }
+        Self::Called { call }
     }
 
     pub(crate) fn poll<E>(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         look: &impl Look,
     ) -> Poll<Result<Answer<B>, E>>
@@ -58,10 +55,9 @@ impl<F, B> AttemptFuture<F, B> {
         F: Future<Output = Result<Response<B>, E>>,
         B: Body<Data = Bytes> + Unpin,
     {
-        let mut this = self.project();
-        if let Some(call) = this.call.as_mut().as_pin_mut() {
+        if let AttemptProject::Called { call } = self.as_mut().project() {
             let result = ready!(call.poll(cx));
-            this.call.set(None);
+            self.set(Self::Answered { answer: None });
             let (head, body) = match result {
                 Ok(response) => response.into_parts(),
                 Err(error) => return Poll::Ready(Err(error)),
@@ -74,13 +70,18 @@ impl<F, B> AttemptFuture<F, B> {
                     failure: None,
                 }));
             }
-            *this.answer = Some((head, body));
+            self.set(Self::Answered {
+                answer: Some((head, body)),
+            });
         }
-        let Some((_, body)) = this.answer else {
+        let AttemptProject::Answered { answer } = self.project() else {
+            return Poll::Pending;
+        };
+        let Some((_, body)) = answer else {
             return Poll::Pending;
         };
         let frame = ready!(Pin::new(body).poll_frame(cx));
-        let Some((head, body)) = this.answer.take() else {
+        let Some((head, body)) = answer.take() else {
             return Poll::Pending;
         };
         let first = match &frame {

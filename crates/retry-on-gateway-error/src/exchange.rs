@@ -94,7 +94,7 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
     pub(crate) fn new(
         inner: S,
         settings: Arc<Settings<P, C, M>>,
-        head: &Parts,
+        head: &mut Parts,
         replay: Replay<ReqBody>,
         plan: Plan,
         now: Instant,

@@ -4,6 +4,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -76,18 +77,29 @@ where
         Self::of(State::Answered { response }, None)
     }
 
-    /// A request whose first attempt was begun.
-    pub(crate) fn new(
-        begun: Begun<S::Future, ResBody>,
-        exchange: Exchange<S, P, C, M, ReqBody>,
-    ) -> Self {
-        let state = match exchange.hedge_delay() {
-            None => State::called(begun),
-            Some(delay) => State::Racing {
-                race: Race::new(begun, delay),
-            },
-        };
-        Self::of(state, Some(exchange))
+    /// A request of which nothing was sent yet: [`begin`](Self::begin) does that.
+    pub(crate) const fn new(exchange: Exchange<S, P, C, M, ReqBody>) -> Self {
+        Self::of(State::Readying, Some(exchange))
+    }
+
+    /// Begins the first attempt, with the head that the caller sent. In place, as the whole is large.
+    pub(crate) fn begin(&mut self, head: Parts)
+    where
+        S: Service<Request<M::Body>, Response = Response<ResBody>> + Clone,
+        P: Policy,
+        C: Classify<S::Error>,
+        ReqBody: Body<Data = Bytes>,
+        ResBody: Body<Data = Bytes> + Unpin,
+    {
+        if let Some(exchange) = &mut self.exchange {
+            let begun = exchange.begin(head);
+            self.state = match exchange.hedge_delay() {
+                None => State::called(begun),
+                Some(delay) => State::Racing {
+                    race: Race::new(begun, delay),
+                },
+            };
+        }
     }
 
     const fn of(

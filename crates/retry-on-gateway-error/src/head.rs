@@ -1,8 +1,8 @@
 use std::mem;
 use std::sync::Arc;
 
+use http::Extensions;
 use http::request::Parts;
-use http::{Extensions, Request};
 use portcullis_gateway_error::AttemptLog;
 use portcullis_timeout::Deadline;
 
@@ -30,12 +30,11 @@ struct Known {
 
 impl Head {
     /// Copies what another attempt needs.
-    pub(crate) fn keep(request: &Parts) -> Self {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = request.method.clone();
-        parts.uri = request.uri.clone();
-        parts.version = request.version;
-        parts.headers = request.headers.clone();
+    pub(crate) fn keep(request: &mut Parts) -> Self {
+        // Without the extensions, which may be cheaper to keep.
+        let extensions = mem::take(&mut request.extensions);
+        let mut parts = request.clone();
+        request.extensions = extensions;
 
         let extensions = &request.extensions;
         let deadline = extensions.get().copied();
@@ -122,6 +121,8 @@ impl Head {
 mod tests {
     use std::time::Duration;
 
+    use http::Request;
+
     use super::*;
 
     #[test]
@@ -143,7 +144,7 @@ mod tests {
             if foreign {
                 request.extensions.insert("a type of somebody else");
             }
-            let mut kept = Head::keep(&request);
+            let mut kept = Head::keep(&mut request);
 
             assert_eq!(kept.parts.extensions.is_empty(), !foreign);
             assert_eq!(kept.deadline(), request.extensions.get().copied());

@@ -94,9 +94,11 @@ where
             announced(&head)
         };
         let replay = Replay::new(body, announced, &settings.limits.replay);
-        let mut exchange = Exchange::new(inner, Arc::clone(settings), &head, replay, plan, now);
-        let begun = exchange.begin(head);
-        ResponseFuture::new(begun, exchange)
+        let settings = Arc::clone(settings);
+        let exchange = Exchange::new(inner, settings, &mut head, replay, plan, now);
+        let mut future = ResponseFuture::new(exchange);
+        future.begin(head);
+        future
     }
 }
 

@@ -373,6 +373,7 @@ impl Wakers {
     }
 
     /// To be called without the lock where that is possible: what a waker does is not ours.
+    #[inline]
     pub(super) fn wake(self) {
         if let Some((_, waker)) = self.one {
             waker.wake();
