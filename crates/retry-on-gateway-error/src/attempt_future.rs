@@ -1,5 +1,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -7,6 +8,7 @@ use http::response::Parts;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use portcullis_gateway_error::Failure;
+use tokio::time::{Sleep, sleep};
 
 use crate::First;
 use crate::body::Seen;
@@ -17,7 +19,8 @@ pin_project! {
     pub(crate) enum AttemptFuture<F, B> {
         Called { #[pin] call: F },
         // The call is dropped: what it holds is free for others.
-        Answered { answer: Option<(Parts, B)> },
+        // The timer is made when the first frame was waited for; in a box, as few are.
+        Answered { answer: Option<(Parts, B)>, timer: Option<Pin<Box<Sleep>>> },
     }
 }
 
@@ -33,10 +36,13 @@ pub(crate) struct Answer<B: Body> {
 /// Whoever looks at answers.
 pub(crate) trait Look {
     /// Says whether the first frame of this answer is to be seen.
-    fn wants_first(&self, head: &Parts) -> bool;
+    fn wants_first(&mut self, head: &Parts) -> bool;
 
     /// Judges the first frame.
     fn judge_first(&self, head: &Parts, first: First<'_>) -> Option<Failure>;
+
+    /// How long the first frame is waited for.
+    fn time_for_first(&self) -> Duration;
 }
 
 // === impl AttemptFuture ===
@@ -49,7 +55,7 @@ impl<F, B> AttemptFuture<F, B> {
     pub(crate) fn poll<E>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        look: &impl Look,
+        look: &mut impl Look,
     ) -> Poll<Result<Answer<B>, E>>
     where
         F: Future<Output = Result<Response<B>, E>>,
@@ -57,7 +63,10 @@ impl<F, B> AttemptFuture<F, B> {
     {
         if let AttemptProject::Called { call } = self.as_mut().project() {
             let result = ready!(call.poll(cx));
-            self.set(Self::Answered { answer: None });
+            self.set(Self::Answered {
+                answer: None,
+                timer: None,
+            });
             let (head, body) = match result {
                 Ok(response) => response.into_parts(),
                 Err(error) => return Poll::Ready(Err(error)),
@@ -72,17 +81,33 @@ impl<F, B> AttemptFuture<F, B> {
             }
             self.set(Self::Answered {
                 answer: Some((head, body)),
+                timer: None,
             });
         }
-        let AttemptProject::Answered { answer } = self.project() else {
+        let AttemptProject::Answered { answer, timer } = self.project() else {
             return Poll::Pending;
         };
         let Some((_, body)) = answer else {
             return Poll::Pending;
         };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let frame = match Pin::new(body).poll_frame(cx) {
+            Poll::Ready(frame) => Some(frame),
+            Poll::Pending => {
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep(look.time_for_first())));
+                ready!(timer.as_mut().poll(cx));
+                None
+            }
+        };
         let Some((head, body)) = answer.take() else {
             return Poll::Pending;
+        };
+        let Some(frame) = frame else {
+            return Poll::Ready(Ok(Answer {
+                head,
+                body,
+                first: None,
+                failure: None,
+            }));
         };
         let first = match &frame {
             None => First::End,

@@ -65,6 +65,7 @@ pub use self::hints::ServerHintsConfig;
 /// adaptive_throttle: {k: 2, max_rejection: 0.9, min_per_second: 1}
 /// hedging: {percentile: 95, initial: 100ms, max_attempts: 2}           # or {after: 100ms}
 /// peek_error_events: false
+/// peek_time: 5s
 /// attempt_header: {count: x-envoy-attempt-count}                       # or none, amz-sdk-request
 /// attempt_count_in_answer: false
 /// exhausted_header: x-retries-exhausted
@@ -126,6 +127,9 @@ pub struct Config {
     pub hedging: Option<HedgingConfig>,
     /// [`RetryLayer::peek`] with an [`ErrorEvent`].
     pub peek_error_events: bool,
+    /// See [`RetryLayer::peek_time`].
+    #[serde(with = "humantime_serde")]
+    pub peek_time: Option<Duration>,
     /// See [`RetryLayer::attempt_header`].
     pub attempt_header: Option<AttemptHeaderConfig>,
     /// See [`RetryLayer::attempt_count_in_answer`]. Only where `attempt_header` has a `count`.
@@ -244,6 +248,7 @@ impl TryFrom<Config> for RetryLayer {
             .set(throttle, Self::adaptive_throttle)
             .set(hedging, Self::hedging)
             .set(peek, Self::peek)
+            .set(config.peek_time, Self::peek_time)
             .set(attempt_header, Self::attempt_header)
             .set(exhausted, Self::exhausted_header)
             .set(config.max_replay_bytes, Self::max_replay_bytes)

@@ -6,8 +6,8 @@ use http::HeaderMap;
 
 use crate::{RetryOn, RetryPolicy, StatusCodes};
 
-/// Takes the headers off a request, so that they go no further, and reads them as Envoy's router does: without `x-envoy-retry-on` and `x-envoy-retry-grpc-on` nothing is
-/// changed but by `x-envoy-max-retries`. What came from outside makes no more attempts than [`MAX_ATTEMPTS`].
+/// Takes the headers off a request, so that they go no further, and reads them as Envoy's router does: the classes and statuses that they name come on top of the
+/// layer's own, and `x-envoy-max-retries` replaces its number of attempts. What came from outside makes no more attempts than [`MAX_ATTEMPTS`].
 pub(crate) fn take(headers: &mut HeaderMap) -> Option<RetryPolicy> {
     let mut take = |name: &str| {
         let value = headers.remove(name)?;
@@ -17,18 +17,16 @@ pub(crate) fn take(headers: &mut HeaderMap) -> Option<RetryPolicy> {
     let retries = take("x-envoy-max-retries").and_then(|text| text.trim().parse::<u32>().ok());
     let codes = take("x-envoy-retriable-status-codes").and_then(|text| text.parse().ok());
 
-    let retry_on = classes
+    let classes = classes
         .iter()
         .flatten()
         .map(|text| RetryOn::known_words(text))
         .reduce(RetryOn::union);
-    // Envoy makes one retry where classes are named and no number is.
-    let retries = retries.or(retry_on.map(|_| 1));
     let policy = RetryPolicy {
         max_attempts: retries
             .map(|retries| NonZeroU32::MIN.saturating_add(retries).min(MAX_ATTEMPTS)),
-        retry_on,
-        retriable_status_codes: codes.filter(|codes: &StatusCodes| !codes.is_empty()),
+        also_retry_on: classes,
+        also_codes: codes.filter(|codes: &StatusCodes| !codes.is_empty()),
         ..RetryPolicy::default()
     };
     (policy != RetryPolicy::default()).then_some(policy)
@@ -61,10 +59,11 @@ mod tests {
 
         let policy = take(&mut headers).unwrap();
 
-        let expected = RetryPolicy::new()
-            .max_attempts(NonZeroU32::new(3).unwrap())
-            .retry_on(RetryOn::SERVER_ERROR | RetryOn::RESET | RetryOn::GRPC_CANCELLED)
-            .retriable_status_codes([409, 425].into());
+        let expected = RetryPolicy {
+            also_retry_on: Some(RetryOn::SERVER_ERROR | RetryOn::RESET | RetryOn::GRPC_CANCELLED),
+            also_codes: Some([409, 425].into()),
+            ..RetryPolicy::new().max_attempts(NonZeroU32::new(3).unwrap())
+        };
         assert_eq!(policy, expected);
         assert_eq!(headers.len(), 1, "{headers:?}");
     }
@@ -75,7 +74,7 @@ mod tests {
             (&[("x-envoy-max-retries", "1000")][..], Some(5)),
             (&[("x-envoy-max-retries", "4294967295")], Some(5)),
             (&[("x-envoy-max-retries", "0")], Some(1)),
-            (&[("x-envoy-retry-on", "5xx")], Some(2)),
+            (&[("x-envoy-retry-on", "5xx")], None),
             (&[("x-envoy-max-retries", "-1")], None),
             (&[("x-envoy-max-retries", "many")], None),
             (&[("x-envoy-retriable-status-codes", "nonsense")], None),

@@ -161,6 +161,7 @@ where
                     continue;
                 }
                 StateProject::Readying => match ready!(exchange.poll_ready(cx)) {
+                    Ok(()) if !exchange.has_time(Duration::ZERO) => exchange.late(),
                     Ok(()) => {
                         this.state.set(State::called(exchange.call(false)));
                         continue;

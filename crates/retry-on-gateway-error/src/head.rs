@@ -16,6 +16,7 @@ pub(crate) struct Head {
     known: Option<Known>,
     deadline: Option<Deadline>,
     log: Option<AttemptLog>,
+    has_policy: bool,
     /// The text of the authority, once it was asked for.
     authority: Option<Arc<str>>,
 }
@@ -60,6 +61,7 @@ impl Head {
             known,
             deadline,
             log,
+            has_policy: extensions.get::<RetryPolicy>().is_some(),
             authority: None,
         }
     }
@@ -70,6 +72,11 @@ impl Head {
 
     pub(crate) const fn log(&self) -> Option<&AttemptLog> {
         self.log.as_ref()
+    }
+
+    /// Whether the request says itself what is retried.
+    pub(crate) const fn has_policy(&self) -> bool {
+        self.has_policy
     }
 
     /// Where the request goes, as far as it says so itself.

@@ -9,6 +9,7 @@ use crate::chance::Chance;
 mod source;
 
 pub use self::source::HintSource;
+pub(crate) use self::source::forbids_more;
 
 /// What is made of an upstream's word about when to come back.
 ///
@@ -103,7 +104,8 @@ impl ServerHints {
         }
     }
 
-    /// Replaces where hints are read, in this order: the first that holds one counts. None at all means that hints are ignored.
+    /// Replaces where hints are read, in this order: the first that holds one counts. None at all means that hints are ignored, but for a
+    /// gRPC pushback that forbids another attempt.
     ///
     /// Default: all but [`HintSource::XRateLimitReset`], in the order of the variants. Of a source that is named twice the first place counts.
     pub fn sources(mut self, sources: impl IntoIterator<Item = HintSource>) -> Self {
@@ -157,6 +159,9 @@ impl ServerHints {
         own: Duration,
         chance: &Chance,
     ) -> HintDecision {
+        if grpc && forbids_more(headers) {
+            return HintDecision::Never;
+        }
         let (hint, source) = match self.hint(headers, grpc, now) {
             None => return HintDecision::Own,
             Some(Hint::Never) => return HintDecision::Never,

@@ -38,12 +38,20 @@ impl Latencies {
             return None;
         }
         let rank = (total * u64::from(percentile)).div_ceil(10_000).max(1);
-        let mut seen = 0;
-        let bucket = counts().position(|count| {
-            seen += count;
-            seen >= rank
-        });
-        bucket.map(|bucket| Duration::from_micros(upper_bound(bucket)))
+        let mut below = 0;
+        for (bucket, count) in counts().enumerate() {
+            if below + count >= rank {
+                // As if those of a bucket were spread evenly over it.
+                let first = bucket
+                    .checked_sub(1)
+                    .map_or(0, |bucket| upper_bound(bucket) + 1);
+                let width = upper_bound(bucket) - first;
+                let share = (width * (rank - below)).div_ceil(count.max(1));
+                return Some(Duration::from_micros(first + share));
+            }
+            below += count;
+        }
+        None
     }
 }
 

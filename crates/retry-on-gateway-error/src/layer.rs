@@ -61,6 +61,8 @@ pub(crate) struct Settings<P, C, M> {
 pub(crate) struct Limits {
     pub(crate) replay: ReplayLimit,
     pub(crate) drain: DrainLimit,
+    /// How long a first frame is waited for.
+    pub(crate) peek: Duration,
 }
 
 /// Which budget a request is in.
@@ -160,6 +162,7 @@ impl<P, C, M> RetryLayer<P, C, M> {
 
     /// Replaces how many bytes all requests together may keep for another attempt. Default: 64 MiB.
     ///
+    /// Counted are the bytes of each chunk and the 32 of its place. A chunk keeps the whole buffer alive that it is a part of, as the caller's server made it.
     /// When they are in use, a request that needs more goes on like one whose body is too large.
     pub fn replay_memory(mut self, bytes: usize) -> Self {
         self.settings.limits.replay.memory = ReplayMemory::new(bytes);
@@ -210,9 +213,17 @@ impl<P, C, M> RetryLayer<P, C, M> {
         self
     }
 
-    /// Lets this look at the first frame of answers too. The status of gRPC is looked for always.
+    /// Lets this look at the first frame of answers too. The status of gRPC is looked for always, where another attempt could follow.
     pub fn peek(mut self, peek: impl Peek + 'static) -> Self {
         self.settings.peeks.push(Arc::new(peek));
+        self
+    }
+
+    /// Replaces how long the first frame of an answer is waited for where somebody looks at it: then the answer is handed on as it is. Default: 5 s.
+    ///
+    /// A stream may bring its head long before its first message, as a gRPC `Watch` does. Zero: a frame is looked at only if it is there with the head.
+    pub const fn peek_time(mut self, time: Duration) -> Self {
+        self.settings.limits.peek = time;
         self
     }
 
@@ -278,7 +289,8 @@ impl<P, C, M> RetryLayer<P, C, M> {
         self
     }
 
-    /// Gives requests that are neither idempotent nor have an `Idempotency-Key` one of their own, the same for all attempts. Default: no.
+    /// Gives requests that are neither idempotent nor have an `Idempotency-Key` one of their own, the same for all attempts; not those of gRPC, which has
+    /// [`idempotent_grpc_methods`](RetryLayer::idempotent_grpc_methods). Default: no.
     ///
     /// They count as idempotent then: only for upstreams that know the header. The key is a UUID of version 4, in quotes, as
     /// [draft-ietf-httpapi-idempotency-key-header](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/) has it.
@@ -335,6 +347,7 @@ impl Default for Limits {
                 memory: ReplayMemory::new(64 * 1024 * 1024),
             },
             drain: DrainLimit::default(),
+            peek: Duration::from_secs(5),
         }
     }
 }

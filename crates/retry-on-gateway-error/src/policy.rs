@@ -11,12 +11,19 @@ use crate::{Cost, Hedging, Score};
 /// Decides what happens after an attempt.
 ///
 /// [`StandardPolicy`](crate::StandardPolicy) is the one that [`RetryLayer`](crate::RetryLayer) has from the start; implement the trait for rules of your own. It is
-/// asked with the facts of one attempt and holds no state of an exchange. Budgets, drains and deadlines of the layer hold whatever the policy says.
+/// asked with the facts of one attempt and holds no state of an exchange. Budgets, drains and deadlines of the layer, and the attempts of the [`Plan`], hold whatever the policy decides.
 pub trait Policy {
     /// Says what this request may have; asked once, before its first attempt.
     fn plan(&self, request: &RequestParts) -> Plan;
 
-    /// Says whether an answer is a success at first sight, so that [`decide`](Self::decide) is not asked.
+    /// Says whether the first frame of an answer is worth waiting for: whether there could be another attempt after one that it shows to have failed. Default: yes.
+    fn peeks(&self, request: &RequestParts) -> bool {
+        let _ = request;
+        true
+    }
+
+    /// Says whether an answer is a success at first sight, so that [`decide`](Self::decide) is not asked. It is always asked about a request with a
+    /// [`RetryPolicy`](crate::RetryPolicy) of its own.
     ///
     /// The default is every 1xx and 2xx that carries no `grpc-status` but 0.
     fn accepts(&self, response: &ResponseParts) -> bool {

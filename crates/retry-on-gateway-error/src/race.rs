@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use portcullis_gateway_error::Classify;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tower_service::Service;
 
 use crate::attempt_future::{Answer, AttemptFuture};
@@ -89,10 +89,17 @@ impl<F, B> Race<F, B> {
                         let timer = timer.get_or_insert_with(|| Box::pin(sleep(*wait)));
                         ready!(timer.as_mut().poll(cx));
                     }
-                    let starts = *paid || exchange.allows_hedge() && exchange.pay_hedge(*wait);
+                    let starts = exchange.allows_beside()
+                        && (*paid || exchange.allows_hedge() && exchange.pay_hedge(*wait));
                     self.start = if starts { Start::Due } else { Start::Never };
                 }
                 Start::Due => match ready!(exchange.poll_ready(cx)) {
+                    Ok(()) if !exchange.has_time(Duration::ZERO) => {
+                        self.stop_starting(exchange);
+                        if self.racers.is_empty() {
+                            return Poll::Ready(exchange.late());
+                        }
+                    }
                     Ok(()) => {
                         self.racers.push(Racer::new(exchange.call(true)));
                         self.start = match exchange.hedge_delay() {
@@ -134,34 +141,47 @@ impl<F, B> Race<F, B> {
         match exchange.judge(run, result, others > 0, cx) {
             Next::Retry { wait, discarded } if others > 0 || exchange.allows_hedge() => {
                 self.discarded.extend(discarded);
-                self.start = Start::after(wait, true);
+                if !self.start.is_paid_for_later(wait) {
+                    self.start = Start::after(wait, true);
+                }
                 None
             }
             Next::Wait { discarded } => {
                 self.discarded.extend(discarded);
-                self.start = Start::Never;
+                if !exchange.allows_beside() {
+                    self.stop_starting(exchange);
+                }
                 None
             }
             next => {
                 if matches!(next, Next::Return(_)) {
-                    exchange.unpay();
+                    self.stop_starting(exchange);
                     exchange.supersede(self.racers.drain(..).map(|loser| loser.run));
-                    telemetry::won(number, others);
+                    if exchange.has_hedged() {
+                        telemetry::won(number, others);
+                    }
                 }
                 Some(next)
             }
         }
     }
 
+    /// No other attempt starts in this race.
+    fn stop_starting<S, P, C, M, ReqBody>(&mut self, exchange: &mut Exchange<S, P, C, M, ReqBody>) {
+        self.start = Start::Never;
+        exchange.unpay();
+    }
+
     /// The first attempt that has ended.
     fn poll_racers<S, P, C, M, ReqBody>(
         &mut self,
-        exchange: &Exchange<S, P, C, M, ReqBody>,
+        exchange: &mut Exchange<S, P, C, M, ReqBody>,
         cx: &mut Context<'_>,
     ) -> Option<(Run, Ended<B, S::Error>)>
     where
         S: Service<Request<M::Body>, Response = Response<B>, Future = F>,
         F: Future<Output = Result<Response<B>, S::Error>>,
+        P: Policy,
         M: ConvertBody<ReqBody>,
         ReqBody: Body<Data = Bytes>,
         B: Body<Data = Bytes> + Unpin,
@@ -199,6 +219,21 @@ impl Start {
             wait,
             timer: None,
             paid,
+        }
+    }
+
+    /// Whether it was paid for and comes later than after this wait: a server that named a time is not asked before, whatever became of another attempt.
+    fn is_paid_for_later(&self, wait: Duration) -> bool {
+        match self {
+            Self::After {
+                wait: planned,
+                timer,
+                paid: true,
+            } => match timer {
+                Some(timer) => timer.deadline() > Instant::now() + wait,
+                None => *planned > wait,
+            },
+            _ => false,
         }
     }
 }

@@ -45,6 +45,17 @@ pub(crate) struct Replay<B> {
     committed: bool,
 }
 
+/// What an attempt is to the others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Standing {
+    /// Its body was cut off: whatever comes of it does not count.
+    Superseded,
+    /// It sends what no other can send any more.
+    Alone,
+    /// Each of them can send all.
+    Beside,
+}
+
 /// How much of a body is kept, and in which memory.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplayLimit {
@@ -204,6 +215,12 @@ impl<B: Body<Data = Bytes>> Replay<B> {
         self.shared.lock().is_sent()
     }
 
+    /// Supersedes an attempt whose outcome is not the one that counts, at once: what it would still send is another's to send.
+    pub(crate) fn supersede(&self, attempt: u32) {
+        let wakers = self.shared.lock().supersede(attempt);
+        wakers.wake();
+    }
+
     fn handle(&self, attempt: u32) -> ReplayBody<B> {
         ReplayBody {
             source: Source::Shared {
@@ -219,6 +236,23 @@ impl<B> Replay<B> {
     /// Returns why no other attempt would send what the caller sent, if that is so.
     pub(crate) fn lost(&self) -> Option<Lost> {
         self.shared.lock().lost
+    }
+
+    /// Says whether another attempt can start beside those that run, and send the same.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.shared.lock().is_kept()
+    }
+
+    /// Says where an attempt stands beside the others.
+    pub(crate) fn standing(&self, attempt: u32) -> Standing {
+        let state = self.shared.lock();
+        if !state.is_live(attempt) {
+            Standing::Superseded
+        } else if state.is_only(attempt) {
+            Standing::Alone
+        } else {
+            Standing::Beside
+        }
     }
 
     /// Returns the data bytes that an attempt has sent.

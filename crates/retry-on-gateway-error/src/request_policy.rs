@@ -23,6 +23,9 @@ pub struct RetryPolicy {
     pub(crate) max_attempts: Option<NonZeroU32>,
     pub(crate) retry_on: Option<RetryOn>,
     pub(crate) retriable_status_codes: Option<StatusCodes>,
+    /// On top of these two, what a trusted hop names.
+    pub(crate) also_retry_on: Option<RetryOn>,
+    pub(crate) also_codes: Option<StatusCodes>,
     pub(crate) backoff: Option<Backoff>,
     /// Some(None): not hedged.
     pub(crate) hedging: Option<Option<Hedging>>,
@@ -81,6 +84,8 @@ impl RetryPolicy {
             max_attempts: self.max_attempts.or(other.max_attempts),
             retry_on: self.retry_on.or(other.retry_on),
             retriable_status_codes: self.retriable_status_codes.or(other.retriable_status_codes),
+            also_retry_on: self.also_retry_on.or(other.also_retry_on),
+            also_codes: self.also_codes.or(other.also_codes),
             backoff: self.backoff.or(other.backoff),
             hedging: self.hedging.or(other.hedging),
         }

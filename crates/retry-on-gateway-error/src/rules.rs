@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
+use http::StatusCode;
 use http::request::Parts;
 
 use crate::retry_on::Sight;
@@ -10,7 +11,8 @@ use crate::{Backoff, GrpcCodes, Hedging, RetryOn, RetryPolicy, StandardPolicy, S
 pub(crate) struct Rules<'a> {
     pub(crate) off: bool,
     pub(crate) max_attempts: NonZeroU32,
-    pub(crate) codes: &'a StatusCodes,
+    codes: &'a StatusCodes,
+    also_codes: Option<&'a StatusCodes>,
     pub(crate) backoff: Cow<'a, Backoff>,
     /// Whether the backoff is not the layer's, so that it holds for throttling too.
     pub(crate) named_backoff: bool,
@@ -30,6 +32,7 @@ impl<'a> Rules<'a> {
             off: false,
             max_attempts: policy.max_attempts,
             codes: &policy.retriable_status_codes,
+            also_codes: None,
             backoff: Cow::Borrowed(&policy.backoff),
             named_backoff: false,
             hedging: policy.hedging.as_ref().map(Cow::Borrowed),
@@ -52,6 +55,11 @@ impl<'a> Rules<'a> {
         }
     }
 
+    /// Whether a status is one of those that are named by number.
+    pub(crate) fn lists(&self, status: StatusCode) -> bool {
+        self.codes.contains(status) || self.also_codes.is_some_and(|codes| codes.contains(status))
+    }
+
     fn apply(&mut self, own: &'a RetryPolicy) {
         self.off = own.off;
         self.max_attempts = own.max_attempts.unwrap_or(self.max_attempts);
@@ -60,6 +68,8 @@ impl<'a> Rules<'a> {
             self.grpc_codes = None;
         }
         self.codes = own.retriable_status_codes.as_ref().unwrap_or(self.codes);
+        self.retry_on |= own.also_retry_on.unwrap_or(RetryOn::NONE);
+        self.also_codes = own.also_codes.as_ref();
         if let Some(backoff) = &own.backoff {
             self.backoff = Cow::Borrowed(backoff);
             self.named_backoff = true;
@@ -71,11 +81,17 @@ impl<'a> Rules<'a> {
 
     #[cfg(feature = "config")]
     fn apply_service_config(&mut self, policy: &StandardPolicy, request: &Parts) {
+        use portcullis_gateway_error::is_grpc;
+
         use crate::{Jitter, MethodPolicy};
 
         let Some(config) = &policy.service_config else {
             return;
         };
+        if !is_grpc(&request.headers) {
+            // Its owner vouches for the methods of a gRPC service, and for nothing else.
+            return;
+        }
         let Some(method) = config.method(request.uri.path()) else {
             return;
         };

@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
+#[cfg(feature = "idempotency-key")]
+use portcullis_gateway_error::is_grpc;
 
 use crate::Idempotent;
 
@@ -61,7 +63,10 @@ pub(crate) fn has_idempotency_key(headers: &HeaderMap) -> bool {
 /// Gives a request that is neither idempotent nor has a key a key of its own: a UUID of version 4, quoted as a structured string.
 #[cfg(feature = "idempotency-key")]
 pub(crate) fn add_idempotency_key(request: &mut Parts) {
-    if is_idempotent_method(&request.method) || has_idempotency_key(&request.headers) {
+    if is_grpc(&request.headers)
+        || is_idempotent_method(&request.method)
+        || has_idempotency_key(&request.headers)
+    {
         return;
     }
     if let Ok(key) = format!("\"{}\"", uuid::Uuid::new_v4()).try_into() {
@@ -154,6 +159,7 @@ mod tests {
         assert!(made.starts_with('"') && made.ends_with('"'), "{made}");
         assert_ne!(key("PATCH", &[]), Some(made));
         assert_eq!(key("GET", &[]), None);
+        assert_eq!(key("POST", &[("content-type", "application/grpc")]), None);
         assert_eq!(
             key("POST", &[("idempotency-key", "mine")]).as_deref(),
             Some("mine")

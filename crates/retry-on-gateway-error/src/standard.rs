@@ -12,7 +12,7 @@ use portcullis_gateway_error::{
 };
 
 use crate::chance::Chance;
-use crate::hint::HintDecision;
+use crate::hint::{HintDecision, forbids_more};
 use crate::policy::is_plain_success;
 use crate::retry_on::{Sight, never_left};
 use crate::rules::Rules;
@@ -67,7 +67,7 @@ type Predicate = dyn Fn(&Facts<'_>) -> Option<Judgement> + Send + Sync;
 // === impl StandardPolicy ===
 
 impl StandardPolicy {
-    fn sight<'a>(&self, facts: &Facts<'a>, codes: &StatusCodes, grpc: bool) -> Sight<'a> {
+    fn sight<'a>(&self, facts: &Facts<'a>, rules: &Rules<'_>, grpc: bool) -> Sight<'a> {
         let failure = facts.failure;
         // An answer that a layer of ours made is known by its failure, whatever it is written as.
         let local = failure.is_some_and(Failure::is_local);
@@ -89,7 +89,7 @@ impl StandardPolicy {
                 && headers
                     .is_some_and(|headers| self.hints.hint(headers, grpc, wall_clock()).is_some()),
             early_data: facts.request.headers.contains_key(EARLY_DATA),
-            listed_status: status.is_some_and(|status| codes.contains(status)),
+            listed_status: status.is_some_and(|status| rules.lists(status)),
             listed_header: has_any(&self.retriable_headers, headers),
         }
     }
@@ -202,6 +202,10 @@ impl Policy for StandardPolicy {
         }
     }
 
+    fn peeks(&self, request: &RequestParts) -> bool {
+        Rules::of(self, request).vouched || self.safety.is_idempotent(request)
+    }
+
     fn accepts(&self, response: &ResponseParts) -> bool {
         is_plain_success(response)
             && self.retry_if.is_none()
@@ -212,7 +216,7 @@ impl Policy for StandardPolicy {
     fn decide(&self, facts: &Facts<'_>) -> Verdict {
         let rules = Rules::of(self, facts.request);
         let grpc = is_grpc(&facts.request.headers);
-        let sight = self.sight(facts, rules.codes, grpc);
+        let sight = self.sight(facts, &rules, grpc);
         let judgement = self
             .retry_if
             .as_ref()
@@ -244,9 +248,19 @@ impl Policy for StandardPolicy {
             (None, _) => None,
         };
         let failure = facts.failure.copied().or_else(answered);
+        let headers = facts
+            .response
+            .map(|head| facts.trailers.unwrap_or(&head.headers));
+        let failed = sight.grpc.is_some_and(|code| code != GrpcCode::Ok);
+        let forbidden = grpc && failed && headers.is_some_and(forbids_more);
         match failure {
             Some(failure) if retried => self.again(&rules, facts, &sight, &failure),
+            // A server that forbids more is as busy as one that fails in a way that is retried (gRFC A6).
+            _ if facts.failure.is_some() && forbidden => {
+                Verdict::stop(StopReason::ServerSaidNo, Score::Failure)
+            }
             _ if facts.failure.is_some() => Verdict::stop(StopReason::NotRetriable, Score::Ignored),
+            _ if forbidden => Verdict::stop(StopReason::Success, Score::Failure),
             _ => {
                 let good = match judgement {
                     Some(judgement) => judgement == Judgement::Success,

@@ -52,6 +52,12 @@ impl Paid {
         }
     }
 
+    /// Whether anything was paid.
+    pub(crate) const fn is_something(&self) -> bool {
+        let [first, second] = &self.from;
+        first.is_some() || second.is_some()
+    }
+
     /// Takes what the next attempt costs from this budget too; false: it is empty.
     pub(crate) fn withdraw(&mut self, budget: &Arc<dyn Budget>, now: Instant, cost: Cost) -> bool {
         let Some(tokens) = budget.withdraw(now, cost) else {

@@ -194,6 +194,10 @@ fn rows() -> Vec<(Value, RetryLayer)> {
         ),
         (json!({"peek_error_events": true}), new().peek(ErrorEvent)),
         (
+            json!({"peek_time": "1s"}),
+            new().peek_time(Duration::from_secs(1)),
+        ),
+        (
             json!({"attempt_header": "amz-sdk-request"}),
             new().attempt_header(AttemptHeader::AmzSdkRequest),
         ),

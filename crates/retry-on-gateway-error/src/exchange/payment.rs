@@ -15,6 +15,10 @@ use crate::{Cost, Score, telemetry};
 impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
     /// Pays for one more attempt; why not, if that cannot be.
     pub(super) fn pay(&mut self, now: Instant, cost: Cost) -> Result<(), StopReason> {
+        if self.next.is_something() {
+            // For one that was to come after a wait; it comes all the same.
+            return Ok(());
+        }
         let mut paid = Paid::nothing();
         if let Some(limit) = &self.settings.max_concurrent_retries
             && !paid.withdraw(limit, now, cost)
@@ -45,6 +49,11 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
         }
     }
 
+    /// Whether more than one attempt was begun.
+    pub(crate) const fn has_hedged(&self) -> bool {
+        self.begun > 1
+    }
+
     /// Gives back what was paid for an attempt that does not come.
     pub(crate) fn unpay(&mut self) {
         self.next = Paid::nothing();
@@ -56,11 +65,6 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
             && let Some(ticket) = &self.ticket
         {
             ticket.budget().settle(score, None);
-        }
-        if score == Score::Success
-            && let Some(throttle) = &self.settings.throttle
-        {
-            throttle.accepted(run.started);
         }
     }
 }

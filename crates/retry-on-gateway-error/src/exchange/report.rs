@@ -1,11 +1,15 @@
 //! What is left behind of an exchange: the records of its attempts, in the answer or in the log of the request.
 
 use http::{HeaderValue, Response};
-use portcullis_gateway_error::{AttemptRecord, Decision, Outcome, RetryOutcome, StopReason};
+use http_body::Body;
+use portcullis_gateway_error::{
+    Answer, AttemptRecord, Audience, Decision, ErrorKind, Outcome, RetryOutcome, StopReason,
+};
 use tokio::time::Instant;
 
-use super::{Exchange, Run};
+use super::{Exchange, Next, Run};
 use crate::attempt::Tried;
+use crate::body::ResponseBody;
 use crate::{AttemptHeader, telemetry};
 
 // === impl Exchange ===
@@ -32,6 +36,20 @@ impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
         if let Some(log) = self.head.log() {
             log.set(outcome);
         }
+    }
+
+    /// The deadline passed while the inner service was not ready for the attempt that was to come. The answer before is gone by then.
+    pub(crate) fn late<B: Body, E>(&mut self) -> Next<B, E> {
+        self.unpay();
+        if let Some(last) = self.records.last_mut() {
+            last.decision = Decision::Stop(StopReason::Deadline);
+        }
+        let head = self.head.whole();
+        let audience = Audience::from_parts(&head.method, &head.headers);
+        let answer = Answer::new(ErrorKind::HttpResponseTimeout)
+            .detail("the deadline passed before the next attempt could begin")
+            .into_response(&audience);
+        Next::Return(Ok(answer.map(ResponseBody::answer)))
     }
 
     /// Records the attempts that are given up because another one was answered, before the record of that one.

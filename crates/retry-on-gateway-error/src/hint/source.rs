@@ -105,6 +105,11 @@ fn pushback(headers: &HeaderMap) -> Option<Hint> {
     })
 }
 
+/// Whether a gRPC server says that there must be no other attempt.
+pub(crate) fn forbids_more(headers: &HeaderMap) -> bool {
+    pushback(headers) == Some(Hint::Never)
+}
+
 /// The quotas that are used up, in the form of a structured field.
 fn quota(headers: &HeaderMap) -> Option<Duration> {
     headers.get(&RATE_LIMIT)?;

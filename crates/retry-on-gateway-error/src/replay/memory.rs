@@ -56,10 +56,6 @@ impl Reservation {
         grown.is_ok()
     }
 
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Gives back this much.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
@@ -86,7 +82,7 @@ mod tests {
         assert!(one.grow(6) && two.grow(4) && !two.grow(1));
         assert!(!one.grow(usize::MAX), "nothing overflows");
         one.shrink(100);
-        assert_eq!((one.bytes(), memory.used()), (0, 4), "no more than it had");
+        assert_eq!((one.bytes, memory.used()), (0, 4), "no more than it had");
         assert!(two.grow(6));
         drop((one, two));
         assert_eq!(memory.used(), 0);

@@ -17,7 +17,8 @@ pub(super) struct State<B> {
     /// Few requests have any.
     trailers: Option<Box<HeaderMap>>,
     pub(super) max_bytes: usize,
-    /// What `kept` has of the memory that all requests share.
+    kept_bytes: usize,
+    /// What `kept` has of the memory that all requests share: its bytes, and for each chunk what its place costs.
     reserved: Reservation,
     /// Whether what is read is kept.
     keep: bool,
@@ -64,6 +65,8 @@ struct Lane {
     trailers_sent: bool,
     /// The data bytes that it has sent.
     sent: u64,
+    /// It was answered or has failed, and its answer is not the one that counts.
+    over: bool,
 }
 
 /// The tasks of attempts that wait for the caller's body. There is none most of the time, and more than one only beside each other.
@@ -72,6 +75,9 @@ pub(super) struct Wakers {
     one: Option<(u32, Waker)>,
     more: Vec<(u32, Waker)>,
 }
+
+/// What the place of a chunk costs beside its bytes.
+const CHUNK: usize = size_of::<Bytes>();
 
 // === impl State ===
 
@@ -85,6 +91,7 @@ impl<B: Body<Data = Bytes>> State<B> {
             kept: Kept::default(),
             trailers: None,
             keep: size <= limit.max_bytes.try_into().unwrap_or(u64::MAX),
+            kept_bytes: 0,
             reserved: limit.memory.reservation(),
             max_bytes: limit.max_bytes,
             lost: None,
@@ -108,6 +115,15 @@ impl<B: Body<Data = Bytes>> State<B> {
     /// Whether the caller's body was read to its end. Who saw that it is at its end does not ask for more.
     pub(super) fn is_sent(&self) -> bool {
         self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    /// Supersedes an attempt that is over while others go on or will start: its connection may still be sending. One that has sent all has nothing to be told.
+    pub(super) fn supersede(&mut self, attempt: u32) -> Wakers {
+        if self.is_end_stream(attempt) {
+            return Wakers::default();
+        }
+        self.lane_mut(attempt).over = true;
+        self.take_wakers()
     }
 
     pub(super) fn size_hint(&self, attempt: u32) -> SizeHint {
@@ -144,10 +160,19 @@ impl<B> State<B> {
     }
 
     pub(super) fn is_live(&self, attempt: u32) -> bool {
-        match self.only {
-            Some(only) => only == attempt,
-            None => attempt >= self.first_live,
-        }
+        attempt >= self.first_live
+            && self.only.is_none_or(|only| only == attempt)
+            && !self.lane(attempt).over
+    }
+
+    /// Whether all other attempts are superseded.
+    pub(super) fn is_only(&self, attempt: u32) -> bool {
+        self.only == Some(attempt)
+    }
+
+    /// Whether all that passes is kept, so that an attempt can start beside another.
+    pub(super) const fn is_kept(&self) -> bool {
+        self.keep
     }
 
     pub(super) fn sent(&self, attempt: u32) -> u64 {
@@ -156,7 +181,11 @@ impl<B> State<B> {
 
     /// Says that this attempt is the last: it goes on, what it has sent is let go, and all others are superseded.
     pub(super) fn commit(&mut self, attempt: u32) -> Wakers {
-        let wakers = self.choose(attempt);
+        if self.is_live(attempt) {
+            self.only = Some(attempt);
+        }
+        // All, its own too: the body may have been told to wake another that waited for it.
+        let wakers = self.take_wakers();
         self.lost = self.lost.or(Some(Lost::Committed));
         self.keep = false;
         let cursor = self.lane(attempt).cursor;
@@ -180,16 +209,6 @@ impl<B> State<B> {
             return Wakers::default();
         }
         self.take_wakers()
-    }
-
-    fn choose(&mut self, attempt: u32) -> Wakers {
-        self.only = Some(attempt);
-        let mut wakers = self.take_wakers();
-        // The caller's body wakes this task still.
-        if let Some(waker) = wakers.remove(attempt) {
-            self.waiting.put(attempt, &waker);
-        }
-        wakers
     }
 
     fn lose(&mut self, lost: Lost) {
@@ -295,12 +314,13 @@ where
         if data.is_empty() {
             return;
         }
-        let fits = self.reserved.bytes().saturating_add(data.len()) <= self.max_bytes;
-        if !self.keep || !fits {
+        let kept_bytes = self.kept_bytes.saturating_add(data.len());
+        if !self.keep || kept_bytes > self.max_bytes {
             self.lose_for(attempt, Lost::TooLarge);
-        } else if !self.reserved.grow(data.len()) {
+        } else if !self.reserved.grow(data.len().saturating_add(CHUNK)) {
             self.lose_for(attempt, Lost::MemoryFull);
         } else {
+            self.kept_bytes = kept_bytes;
             self.kept.push(data.clone());
             self.lane_mut(attempt).cursor = self.kept.end();
         }
@@ -418,7 +438,7 @@ impl Kept {
             .sum()
     }
 
-    /// Lets go of what stands before this place; returns how many bytes that were.
+    /// Lets go of what stands before this place; returns how much memory that was.
     fn let_go(&mut self, place: usize) -> usize {
         let mut count = place.min(self.end()).saturating_sub(self.gone);
         self.gone += count;
@@ -426,14 +446,14 @@ impl Kept {
         if count > 0
             && let Some(first) = self.first.take()
         {
-            freed += first.len();
+            freed += first.len() + CHUNK;
             count -= 1;
         }
         freed
             + self
                 .more
                 .drain(..count)
-                .map(|chunk| chunk.len())
+                .map(|chunk| chunk.len() + CHUNK)
                 .sum::<usize>()
     }
 

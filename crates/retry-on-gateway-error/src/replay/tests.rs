@@ -287,7 +287,8 @@ async fn over_the_limit_the_attempt_that_reads_on_is_alone() {
 async fn all_requests_share_the_memory_for_replays() {
     let limit = ReplayLimit {
         max_bytes: 100,
-        memory: ReplayMemory::new(3),
+        // The bytes of a chunk, and those of its place.
+        memory: ReplayMemory::new(3 + size_of::<Bytes>()),
     };
     let (one, two) = (
         Replay::new(ScriptBody::chunks(["ab"]), None, &limit),

@@ -6,6 +6,7 @@ mod contract;
 mod drain;
 mod hedging;
 mod peers;
+mod races;
 mod requests;
 mod retries;
 mod stacks;
