@@ -224,4 +224,19 @@ mod tests {
 
         assert_eq!(refused(&throttle, 0, Instant::now()), 0);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_a_request_of_long_ago_takes_nothing_away() {
+        let throttle = AdaptiveThrottle::new();
+        let long_ago = Instant::now();
+        tokio::time::advance(Duration::from_secs(120)).await;
+        refused(&throttle, 1000, Instant::now());
+        let counts = || throttle.counts.sum(throttle.counts.tick(Instant::now()));
+        let before = counts();
+
+        throttle.accepted(long_ago);
+
+        assert_eq!(counts(), before);
+        assert_eq!(before.0, 1000);
+    }
 }

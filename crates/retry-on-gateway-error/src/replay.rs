@@ -262,8 +262,10 @@ impl<B> Replay<B> {
 
     /// Says that this attempt is the last: it goes on, what it has sent is let go, and all others are superseded.
     pub(crate) fn commit(&mut self, attempt: u32) {
-        self.committed = true;
-        let wakers = self.shared.lock().commit(attempt);
+        let mut state = self.shared.lock();
+        self.committed = state.is_live(attempt);
+        let wakers = state.commit(attempt);
+        drop(state);
         wakers.wake();
     }
 }

@@ -119,7 +119,7 @@ impl<B: Body<Data = Bytes>> State<B> {
 
     /// Supersedes an attempt that is over while others go on or will start: its connection may still be sending. One that has sent all has nothing to be told.
     pub(super) fn supersede(&mut self, attempt: u32) -> Wakers {
-        if self.is_end_stream(attempt) {
+        if !self.is_live(attempt) || self.is_end_stream(attempt) {
             return Wakers::default();
         }
         self.lane_mut(attempt).over = true;
@@ -181,9 +181,10 @@ impl<B> State<B> {
 
     /// Says that this attempt is the last: it goes on, what it has sent is let go, and all others are superseded.
     pub(super) fn commit(&mut self, attempt: u32) -> Wakers {
-        if self.is_live(attempt) {
-            self.only = Some(attempt);
+        if !self.is_live(attempt) {
+            return Wakers::default();
         }
+        self.only = Some(attempt);
         // All, its own too: the body may have been told to wake another that waited for it.
         let wakers = self.take_wakers();
         self.lost = self.lost.or(Some(Lost::Committed));

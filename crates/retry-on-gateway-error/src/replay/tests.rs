@@ -357,7 +357,154 @@ async fn a_direct_body_passes() {
     assert_eq!(all(body).await.0, "ab");
 }
 
+#[tokio::test]
+async fn an_attempt_that_is_over_is_told_at_once_and_reads_nothing_more() {
+    let body = ScriptBody::chunks(["ab", "cd", "ef"]).hint(SizeHint::default());
+    let replay = keep(body, 3);
+    let (mut first, lane) = replay.start();
+    assert_eq!(read(&mut first, 1).await, "ab");
+
+    replay.supersede(lane);
+
+    assert_eq!(replay.standing(lane), Standing::Superseded);
+    let error = first.frame().await.unwrap().unwrap_err();
+    assert!(error.is::<ReplayError>(), "{error}");
+    assert!(!first.is_end_stream());
+    assert!(replay.lost().is_none(), "nothing passed the limit");
+    assert_eq!(all(start(&replay)).await.0, "abcdef");
+}
+
+#[tokio::test]
+async fn an_attempt_that_has_sent_all_is_not_disturbed_when_it_is_over() {
+    let replay = keep(ScriptBody::chunks(["ab"]), 3);
+    let (mut first, lane) = replay.start();
+    assert_eq!(read(&mut first, 1).await, "ab");
+
+    replay.supersede(lane);
+
+    assert!(
+        first.frame().await.is_none(),
+        "its connection can be used again"
+    );
+}
+
+#[test]
+fn an_attempt_that_is_over_wakes_those_that_wait_for_the_same_frame() {
+    let replay = keep(ScriptBody::new([Step::Stall]), 100);
+    let mut first = task::spawn(start(&replay));
+    let (second, lane) = replay.start_beside();
+    let mut second = task::spawn(second);
+    assert_pending!(first.enter(|cx, body| body.poll_frame(cx)));
+    // The body knows of this one alone.
+    assert_pending!(second.enter(|cx, body| body.poll_frame(cx)));
+
+    replay.supersede(lane);
+
+    assert!(first.is_woken() && second.is_woken());
+}
+
+#[test]
+fn the_attempt_that_is_chosen_asks_the_body_itself_again() {
+    let mut replay = keep(ScriptBody::new([Step::Stall]), 100);
+    let (first, lane) = replay.start();
+    let mut first = task::spawn(first);
+    let mut second = task::spawn(replay.start_beside().0);
+    assert_pending!(first.enter(|cx, body| body.poll_frame(cx)));
+    // The body knows of this one alone.
+    assert_pending!(second.enter(|cx, body| body.poll_frame(cx)));
+
+    replay.commit(lane);
+
+    assert!(first.is_woken(), "or nobody polls the body for it again");
+}
+
+/// What is done with attempts beside each other.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Start,
+    StartBeside,
+    /// Reads one frame.
+    Read(usize),
+    Supersede(usize),
+    Drop(usize),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        1 => Just(Act::Start),
+        3 => Just(Act::StartBeside),
+        6 => (0_usize..12).prop_map(Act::Read),
+        1 => (0_usize..12).prop_map(Act::Supersede),
+        1 => (0_usize..12).prop_map(Act::Drop),
+    ]
+}
+
 proptest! {
+    /// Whatever runs beside what, and whatever of it is over: an attempt sends all that the caller sent, or a part of it and then an error.
+    #[test]
+    fn attempts_beside_each_other_send_all_or_fail(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..8),
+        acts in prop::collection::vec(act(), 0..40),
+        limit in 0_usize..120,
+        committed in any::<prop::sample::Index>(),
+    ) {
+        let expected: Vec<u8> = chunks.concat();
+        let script = chunks.into_iter().map(|chunk| Step::Data(chunk.into()));
+        let mut replay = keep(ScriptBody::new(script).hint(SizeHint::default()), limit);
+        let (first, lane) = replay.start();
+        let mut attempts = vec![(Some(first), lane, Vec::new(), None)];
+        let read = async |(body, _, sent, end): &mut (Option<ReplayBody<_>>, u32, Vec<u8>, Option<bool>)| {
+            let Some(handle) = body.as_mut().filter(|_| end.is_none()) else {
+                return false;
+            };
+            match handle.frame().await {
+                Some(Ok(frame)) => sent.extend_from_slice(&frame.into_data().unwrap()),
+                Some(Err(_)) => *end = Some(false),
+                None => *end = Some(true),
+            }
+            true
+        };
+
+        tokio_test::block_on(async {
+            for act in acts {
+                let allowed = replay.lost().is_none();
+                match act {
+                    Act::Start if allowed => {
+                        let (body, lane) = replay.start();
+                        attempts.push((Some(body), lane, Vec::new(), None));
+                    }
+                    Act::StartBeside if replay.is_kept() => {
+                        let (body, lane) = replay.start_beside();
+                        attempts.push((Some(body), lane, Vec::new(), None));
+                    }
+                    Act::Start | Act::StartBeside => {}
+                    Act::Read(number) => {
+                        let number = number % attempts.len();
+                        read(&mut attempts[number]).await;
+                    }
+                    Act::Supersede(number) => replay.supersede(attempts[number % attempts.len()].1),
+                    Act::Drop(number) => {
+                        let number = number % attempts.len();
+                        attempts[number].0 = None;
+                    }
+                }
+            }
+            let chosen = attempts[committed.index(attempts.len())].1;
+            let stood = replay.standing(chosen);
+            replay.commit(chosen);
+            for attempt in &mut attempts {
+                while read(attempt).await {}
+                let (body, lane, sent, end) = attempt;
+                assert!(expected.starts_with(sent));
+                if body.is_some() {
+                    assert!(*end == Some(false) || *sent == expected, "a part is not the whole");
+                }
+                if *lane == chosen && body.is_some() && stood != Standing::Superseded {
+                    assert_eq!(*end, Some(true), "the one that was chosen sends all");
+                }
+            }
+        });
+    }
     /// Any framing, any cut, any limit: where an attempt is allowed, it sends what the caller sent.
     #[test]
     fn every_allowed_attempt_sends_what_the_caller_sent(

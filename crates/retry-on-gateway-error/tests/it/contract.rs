@@ -1,7 +1,9 @@
 use std::future::{pending, ready};
 
-use portcullis_retry_on_gateway_error::ReplayBody;
+use portcullis_gateway_error::{Decision, WaitReason};
+use portcullis_retry_on_gateway_error::{Facts, Hedging, Plan, Policy, ReplayBody, Verdict};
 use portcullis_test_support::{BoxError, Probe, ScriptBody};
+use portcullis_timeout::Deadline;
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt};
 
@@ -164,4 +166,72 @@ async fn one_call_is_made_for_each_time_that_the_inner_service_was_ready() {
     respond.send_response(answer(200).unwrap());
     let response = assert_ready_ok!(call.poll());
     assert_eq!(story(&response), (2, StopReason::Success));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_begins_after_the_deadline() {
+    for hedged in [false, true] {
+        let (handler, _) = upstream([answer(503), answer(200)]);
+        let (probe, handle) = Probe::<_, BoxError>::new(handler);
+        let mut layer = layer().wait_for_ready(true);
+        if hedged {
+            layer = layer.hedging(Hedging::after(Duration::from_secs(9)));
+        }
+        let mut service = layer.layer(probe);
+        let mut get = request("GET", []);
+        let deadline = Deadline::after(Duration::from_secs(3));
+        get.extensions_mut().insert(deadline);
+        let future = service.ready().await.unwrap().call(get);
+        handle.block();
+        let unblocked = async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            handle.unblock();
+        };
+
+        let (response, ()) = tokio::join!(future, unblocked);
+
+        let response = response.unwrap();
+        assert_eq!((response.status().as_u16(), handle.calls()), (504, 1));
+        assert_eq!(story(&response), (1, StopReason::Deadline), "{hedged}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_of_ones_own_is_held_to_the_deadline_and_to_its_plan() {
+    /// Tries again whatever comes, after this wait.
+    #[derive(Clone, Debug, Default)]
+    struct Stubborn(Duration);
+
+    impl Policy for Stubborn {
+        fn plan(&self, _: &http::request::Parts) -> Plan {
+            Plan::attempts(NonZeroU32::new(2).unwrap())
+        }
+
+        fn decide(&self, _: &Facts<'_>) -> Verdict {
+            Verdict::new(Decision::Retry {
+                wait: self.0,
+                reason: WaitReason::Backoff,
+            })
+        }
+    }
+
+    for (wait, expected) in [
+        (1, (2, StopReason::AttemptsExhausted)),
+        (3600, (1, StopReason::Deadline)),
+    ] {
+        let (handler, _) = upstream([answer(503), answer(503)]);
+        let (probe, _handle) = Probe::<_, BoxError>::new(handler);
+        let mut get = request("GET", []);
+        let deadline = Deadline::after(Duration::from_secs(60));
+        get.extensions_mut().insert(deadline);
+        let start = Instant::now();
+
+        let service = layer()
+            .policy(Stubborn(Duration::from_secs(wait)))
+            .layer(probe);
+        let response = service.oneshot(get).await.unwrap();
+
+        assert_eq!(story(&response), expected);
+        assert!(start.elapsed() <= Duration::from_secs(1));
+    }
 }

@@ -24,7 +24,6 @@ fn three() -> RetryLayer {
 }
 
 /// An upstream that is told the number of each call.
-#[expect(clippy::type_complexity, reason = "a probe whose handler has no name")]
 fn numbered<F>(
     handler: impl Fn(u32, Attempted) -> F + Clone + Send + Sync + 'static,
 ) -> (

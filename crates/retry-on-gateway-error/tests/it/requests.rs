@@ -100,6 +100,64 @@ async fn the_headers_of_envoy_are_read_where_they_are_trusted_and_only_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_headers_of_envoy_come_on_top_of_what_the_layer_retries() {
+    for (name, value) in [
+        ("x-envoy-retry-on", "retriable-4xx"),
+        ("x-envoy-retry-on", "who-knows"),
+        ("x-envoy-retriable-status-codes", "404"),
+    ] {
+        let (probe, seen) = heads([answer(503), answer(502), answer(200)]);
+        let mut get = request("GET", []);
+        get.headers_mut().insert(name, value.parse().unwrap());
+
+        let service = layer().trust_envoy_headers(true).layer(probe);
+        let response = service.oneshot(get).await.unwrap();
+
+        assert_eq!(response.status(), 200, "{name}: {value}");
+        assert_eq!(seen.lock().unwrap().len(), 3, "{name}: {value}");
+    }
+
+    // Statuses that a request names count even where they are a success.
+    let (probe, seen) = heads([answer(202), answer(409), answer(200)]);
+    let mut get = request("GET", []);
+    let headers = get.headers_mut();
+    headers.insert("x-envoy-retriable-status-codes", "202".parse().unwrap());
+    let layer = layer()
+        .trust_envoy_headers(true)
+        .retry_on(RetryOn::RETRIABLE_STATUS_CODES)
+        .retriable_status_codes([409]);
+
+    let response = layer.layer(probe).oneshot(get).await.unwrap();
+
+    assert_eq!(
+        (response.status().as_u16(), seen.lock().unwrap().len()),
+        (200, 3)
+    );
+}
+
+#[cfg(feature = "config")]
+#[tokio::test(start_paused = true)]
+async fn a_service_config_vouches_for_methods_of_grpc_and_not_for_a_post() {
+    use portcullis_retry_on_gateway_error::ServiceConfig;
+
+    for policy in [
+        r#""retryPolicy": {"maxAttempts": 3, "initialBackoff": "0.1s", "maxBackoff": "1s",
+            "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}"#,
+        r#""hedgingPolicy": {"maxAttempts": 3, "hedgingDelay": "0s", "nonFatalStatusCodes": ["UNAVAILABLE"]}"#,
+    ] {
+        let config = format!(r#"{{"methodConfig": [{{"name": [{{}}], {policy}}}]}}"#);
+        let config = ServiceConfig::from_json(&config).unwrap();
+        let (probe, seen) = heads([answer(503)]);
+
+        let service = layer().service_config(config).layer(probe);
+        let response = service.oneshot(request("POST", ["order"])).await.unwrap();
+
+        assert_eq!(response.status(), 503);
+        assert_eq!(seen.lock().unwrap().len(), 1, "{policy}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn attempts_are_numbered_for_the_upstream_and_counted_for_the_caller() {
     let (probe, seen) = heads([answer(503), answer(200)]);
     let layer = layer()
@@ -281,12 +339,38 @@ async fn a_head_is_not_held_back_while_the_caller_still_sends() {
         ]);
     let body = ScriptBody::new([Step::data("first"), Step::Stall]);
     let call = Request::post("http://upstream.test/a.B/C")
+        .extension(Idempotent(true))
         .body(body)
         .unwrap();
 
     let response = layer().layer(probe).oneshot(call).await.unwrap();
 
     assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_frame_is_waited_for_where_an_attempt_could_follow_and_not_for_ever() {
+    // A stream whose first message comes hours after its head.
+    let watch = || {
+        let answer = answer_with(200, ScriptBody::new([Step::Stall]));
+        with(answer, "content-type", "application/grpc")
+    };
+    let unsafe_call = || {
+        let mut call = grpc_call();
+        call.extensions_mut().clear();
+        call
+    };
+    for (layer, call, seconds) in [
+        (layer(), unsafe_call(), 0),
+        (layer(), grpc_call(), 5),
+        (layer().peek_time(Duration::ZERO), grpc_call(), 0),
+        (layer().peek_time(Duration::from_secs(60)), grpc_call(), 60),
+    ] {
+        let (outcome, _, elapsed) = send(layer, [watch()], call).await;
+
+        assert_eq!(outcome.unwrap().status(), 200);
+        assert_eq!(elapsed, Duration::from_secs(seconds));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,6 +399,24 @@ async fn a_throttle_answers_here_when_the_upstream_refuses_everything() {
         (350..=470).contains(&local),
         "most were answered here: {local}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_takes_an_answer_of_the_application_for_accepted_whatever_it_is() {
+    for status in [200, 401, 404, 500] {
+        let (probe, handle) =
+            Probe::<_, BoxError>::new(move |_: Request<ReplayBody<ScriptBody>>| {
+                std::future::ready(answer(status))
+            });
+        let throttle = AdaptiveThrottle::new().min_per_second(0);
+        let service = layer().adaptive_throttle(throttle).layer(probe);
+
+        for _ in 0..200 {
+            service.clone().oneshot(request("GET", [])).await.unwrap();
+        }
+
+        assert_eq!(handle.calls(), 200, "{status}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

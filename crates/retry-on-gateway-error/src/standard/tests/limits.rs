@@ -203,3 +203,45 @@ fn the_guard_holds_where_there_is_no_answer_as_it_did_not_in_the_dotnet_handler(
         NOT_SAFE
     );
 }
+
+#[test]
+fn a_server_that_forbids_more_counts_against_the_throttle_whatever_its_status_is() {
+    for (status, pushback, score) in [
+        ("13", Some("-1"), Score::Failure),
+        ("13", Some("soon"), Score::Failure),
+        ("13", Some("100"), Score::Ignored),
+        ("13", None, Score::Ignored),
+        ("0", Some("-1"), Score::Success),
+    ] {
+        let mut headers = vec![GRPC, ("grpc-status", status)];
+        headers.extend(pushback.map(|value| ("grpc-retry-pushback-ms", value)));
+
+        let verdict = decide_answer(
+            &policy(),
+            &request("POST", &[GRPC]),
+            &response(200, &headers),
+        );
+
+        assert_eq!(verdict.score, score, "{status} {pushback:?}");
+        assert!(matches!(verdict.decision, Decision::Stop(_)));
+    }
+}
+
+#[test]
+fn a_server_that_forbids_more_is_heard_whatever_hints_are_read() {
+    let policy = StandardPolicy {
+        hints: ServerHints::new().sources([]),
+        ..policy()
+    };
+    let mut call = request("POST", &[GRPC]);
+    call.extensions.insert(Idempotent(true));
+    let headers = [
+        GRPC,
+        ("grpc-status", "14"),
+        ("grpc-retry-pushback-ms", "-1"),
+    ];
+
+    let verdict = decide_answer(&policy, &call, &response(200, &headers));
+
+    assert_eq!(verdict.decision, Decision::Stop(StopReason::ServerSaidNo));
+}
