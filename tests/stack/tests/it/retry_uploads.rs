@@ -12,10 +12,13 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use portcullis::Stack;
 use portcullis::gateway_error::StopReason;
+use portcullis::retry::{Backoff, RetryLayer};
 use portcullis_faulty_upstream::FaultyUpstream;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower::{Layer, ServiceExt};
 
@@ -106,9 +109,9 @@ async fn an_early_answer_to_more_than_is_kept_is_handed_on_as_it_is() {
     }
 }
 
-/// The upstream goes on to read after its early answer, as one does that does not look at what it answers. It must not take what it read for an order.
-#[tokio::test]
-async fn the_connection_of_an_attempt_that_was_given_up_never_carries_a_whole_body() {
+/// An upstream that answers the first connection early and goes on to read it, as one does that does not look at what it answers. It must not take what it read for an order.
+/// Returns what came on the first and the second connection.
+async fn careless() -> (String, JoinHandle<(Vec<u8>, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let upstream = tokio::spawn(async move {
@@ -126,26 +129,66 @@ async fn the_connection_of_an_attempt_that_was_given_up_never_carries_a_whole_bo
         second.write_all(good).await.unwrap();
         (rest.await.unwrap(), whole)
     });
+    (url, upstream)
+}
+
+/// An upload whose rest comes when this is ready.
+fn gated(gate: impl Future<Output = ()> + Send + 'static) -> Gated {
+    let mut before = upload().0.0;
+    let after = before.split_off(8);
+    Gated {
+        before,
+        gate: Some(Box::pin(gate)),
+        after,
+    }
+}
+
+async fn check_careless(upstream: JoinHandle<(Vec<u8>, Vec<u8>)>) {
+    let (first, second) = timeout(BOUND, upstream).await.unwrap().unwrap();
+    assert!(second.ends_with(END) && second.len() as u64 > LENGTH);
+    assert!(!first.ends_with(END), "{} bytes and an end", first.len());
+}
+
+#[tokio::test]
+async fn the_connection_of_an_attempt_that_was_given_up_never_carries_a_whole_body() {
+    let (url, upstream) = careless().await;
     let (client, mut attempts) = Counted::new(Protocol::Http1.client());
     let retry = quick().max_replay_bytes(16 * 1024 * 1024);
     let service = Stack::new().retry(retry).layer(client);
     // The rest of the upload comes only when the second attempt is there: whatever goes out after that must go there.
-    let mut chunks = upload().0.0;
-    let rest = chunks.split_off(8);
-    let second = async move { attempts.wait_for(|count| *count >= 2).await.map(drop) };
-    let body = Gated {
-        before: chunks,
-        gate: Some(Box::pin(async move { second.await.unwrap() })),
-        after: rest,
-    };
+    let body = gated(async move {
+        attempts.wait_for(|count| *count >= 2).await.unwrap();
+    });
 
     let call = service.oneshot(order(&url, "raw", body));
     let response = timeout(BOUND, call).await.unwrap().unwrap();
 
     assert_eq!(response.status(), 200);
-    let (first, second) = timeout(BOUND, upstream).await.unwrap().unwrap();
-    assert!(second.ends_with(END) && second.len() as u64 > LENGTH);
-    assert!(!first.ends_with(END), "{} bytes and an end", first.len());
+    check_careless(upstream).await;
+}
+
+#[tokio::test]
+async fn what_comes_during_the_wait_is_not_lost_to_the_attempt_that_was_given_up() {
+    let (url, upstream) = careless().await;
+    // The rest comes during the wait, and is more than is kept: sent on the first connection, nothing would be left for the second.
+    let (decided, mut wait) = watch::channel(false);
+    let retry = RetryLayer::new()
+        .max_replay_bytes(1024 * 1024)
+        .backoff(Backoff::fixed(Duration::from_millis(300)))
+        .retry_if(move |_| {
+            decided.send_replace(true);
+            None
+        });
+    let service = Stack::new().retry(retry).layer(Protocol::Http1.client());
+    let body = gated(async move {
+        wait.wait_for(|decided| *decided).await.unwrap();
+    });
+
+    let call = service.oneshot(order(&url, "raw", body));
+    let response = timeout(BOUND, call).await.unwrap().unwrap();
+
+    assert_eq!(response.status(), 200);
+    check_careless(upstream).await;
 }
 
 /// A body whose second part comes when a future is ready.
