@@ -106,7 +106,7 @@ pub enum StopReason {
     BodyTooLarge,
     /// The wait that the upstream asked for is longer than the settings allow.
     WaitTooLong,
-    /// The request is of a sort that is never sent twice: an upgrade, `CONNECT`, `expect: 100-continue`.
+    /// The body of the request cannot be sent again: it failed, or has a frame of a kind that cannot be kept.
     NotReplayable,
     /// The memory that all requests share for their replay was used up.
     ReplayMemoryFull,

@@ -80,11 +80,11 @@ pub enum Cost {
 /// What the end of an attempt says about the upstream.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Score {
-    /// It answered, and the answer is not one that is retried.
+    /// It answered, and well: below 400, and OK where it is gRPC.
     Success,
     /// It failed in a way that is retried, whether it was or not.
     Failure,
-    /// It says nothing: dropped, or failed before it reached the upstream. Moves no counter, but the place in flight is free again.
+    /// It says nothing: dropped, cancelled by another attempt, failed before it reached the upstream, or answered in a way that is the application's own, such as 404. Moves no counter, but the place in flight is free again.
     Ignored,
 }
 

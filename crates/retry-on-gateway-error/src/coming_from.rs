@@ -51,7 +51,7 @@
 //! | `retry_priority: previous_priorities` | [`Attempt::priority_shift`](crate::Attempt::priority_shift) | |
 //! | `retriable_request_headers` | `retry_if`, or [`RetryPolicy::off`](crate::RetryPolicy::off) for the others | |
 //! | `retriable_headers`, `retriable_status_codes` | the same names | |
-//! | request headers `x-envoy-retry-on`, `-retry-grpc-on`, `-max-retries`, `-retriable-status-codes` | `trust_envoy_headers` (no) | at most 5 attempts; other `x-envoy-` headers pass unread |
+//! | request headers `x-envoy-retry-on`, `-retry-grpc-on`, `-max-retries`, `-retriable-status-codes` | `trust_envoy_headers` (no) | classes and statuses come on top of the layer's, as there; at most 5 attempts; other `x-envoy-` headers pass unread |
 //! | `x-envoy-attempt-count` | `attempt_header`: [`AttemptHeader::envoy`](crate::AttemptHeader::envoy); `attempt_count_in_answer` | |
 //! | `x-envoy-overloaded`, `x-envoy-ratelimited` in an answer | `no_retry_headers`, both by default | |
 //! | the buffer of the request (1 MiB) | `max_replay_bytes` (64 KiB) | a body that is larger streams, and an event says that it is not kept |
@@ -105,7 +105,7 @@
 //! | `grpc-previous-rpc-attempts` | on every retry of a gRPC call | |
 //! | the deadline of the call | `Deadline`, from a `TimeoutLayer` outside | a wait that would pass it is not begun |
 //! | who says that a method may be called twice | the service config, for the methods in it | it also overrides an [`Idempotent`](crate::Idempotent)`(false)` of the request |
-//! | methods in no entry | the other settings of the layer | an entry with the name `{}` is for all, requests that are not gRPC included |
+//! | methods in no entry | the other settings of the layer | an entry with the name `{}` is for all gRPC calls, and for nothing that is not gRPC |
 //! | `timeout`, `waitForReady`, `perAttemptRecvTimeout` | accepted, without effect | `TimeoutLayer` outside and inside |
 //!
 //! ```

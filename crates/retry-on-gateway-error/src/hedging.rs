@@ -7,7 +7,7 @@ use crate::latency::Latencies;
 
 /// How a second attempt of a request that may be sent twice starts beside the first, before the first has failed.
 ///
-/// The first good answer wins, and the others are cancelled. An attempt that fails brings the next one at once; one that fails for good ends all (gRFC A6). Each
+/// The first good answer wins, and the others are cancelled, always: to let them go on would take a task that outlives the call (Finagle's `sendInterrupts`). An attempt that fails brings the next one at once; one that fails for good ends all (gRFC A6). Each
 /// attempt beyond the first is paid for from the layer's [budget](crate::RetryLayer::budget); while that is empty, what runs goes on.
 #[derive(Clone, Debug)]
 pub struct Hedging {
@@ -54,7 +54,7 @@ impl Hedging {
     }
 
     /// The next attempt starts when the answer takes longer than this share of all answers of this service did lately, in per cent: 95 means that one request in twenty
-    /// is hedged.
+    /// is hedged. What is measured is the time from the call to the good answer, hedges included.
     ///
     /// It is at least 1 ms (Finagle), and `initial` while fewer than 20 answers were seen. Over 99.99 is taken for that.
     #[must_use]

@@ -88,6 +88,7 @@
 //! | `server_hints` | up to 60 s, never earlier than said, up to 10 % later; all sources but `x-ratelimit-reset` | a longer one is for the caller to wait |
 //! | `budget` | 20 % of the requests and 10 a second, over 10 s, for all clones of the layer | Finagle, Linkerd, tower |
 //! | `max_concurrent_retries`, `adaptive_throttle`, `hedging`, `service_config`, `peek` | none | they add load, or refuse requests |
+//! | `peek_time` | 5 s for the first frame, where it is looked at | a stream may bring its head long before its first message |
 //! | `max_replay_bytes`, `replay_memory` | 64 KiB for a request, 64 MiB for a layer | Linkerd; a thousand of these |
 //! | `drain` | 64 KiB, 1 s | a connection is worth this much |
 //! | `wait_for_ready`, `retry_nested` | no, no | Linkerd; each layer multiplies |
@@ -106,12 +107,12 @@
 //!
 //! # Cancellation and limits
 //! Dropping the future ends the attempts that run and gives back what was kept or paid. At every limit the caller gets the last real answer, its body unread, or the last
-//! error, as it came. Why is the [`StopReason`](portcullis_gateway_error::StopReason): `attempts_exhausted`, `deadline` (the wait would have passed it, so it was not begun),
+//! error, as it came; only where the deadline passes while the inner service is not ready for an attempt that was decided on, a 504 of the layer, as the answer is gone. Why is the [`StopReason`](portcullis_gateway_error::StopReason): `attempts_exhausted`, `deadline` (the wait would have passed it, so it was not begun),
 //! `not_retriable`, `not_safe`, `server_said_no`, `wait_too_long` (than `ServerHints::max`), `body_too_large`, `replay_memory_full`, `not_replayable` (the caller's body failed),
 //! `budget_empty`, `too_many_retries`, `not_ready`; `superseded` is an attempt that lost to a hedge. A body over its limit still streams, in the last attempt.
 //!
 //! # What one sees
-//! A [`RetryOutcome`](portcullis_gateway_error::RetryOutcome) is in the extensions of every answer that was not a plain success at the first attempt, and of all where the
+//! A [`RetryOutcome`](portcullis_gateway_error::RetryOutcome) is in the extensions of every answer that was not a plain success at the first attempt, and was not sent once by the rules above, and of all where the
 //! request carries an [`AttemptLog`](portcullis_gateway_error::AttemptLog), which also gets that of an error. (An answer of no class, such as 404, is a plain success.)
 //! Events, at `debug`: `retrying` (`retry.attempt`, `error.type`, `delivery`, `wait_ms`, `wait_reason`, `transparent`), `not retrying` (with `reason`), `hedging`, `not hedging`,
 //! `hedge decided`, `request throttled`, and one when a body is no longer kept. A span that has the field `http.request.resend_count` gets it. With feature `metrics`:

@@ -12,7 +12,8 @@ use super::{Budget, Cost, Score, Tokens};
 /// What fails gets nothing back. So an upstream that is down costs the quota once, and then nothing until it is up again. Time plays no part.
 ///
 /// The law and the numbers are those of the retry quota of [AWS SDKs](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html), in their
-/// version 2.1 of standard mode: 500 tokens, 14 for a retry, 5 for one after throttling. A hedge, which it does not know, pays as a retry does.
+/// version 2.1 of standard mode: 500 tokens, 14 for a retry, 5 for one after throttling. A hedge, which it does not know, pays as a retry does;
+/// cancelled because another attempt was answered, it gets nothing back.
 ///
 /// ```
 /// use std::num::NonZeroU32;
