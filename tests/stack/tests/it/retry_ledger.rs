@@ -255,6 +255,24 @@ fn plan(faults: &[(&str, f64)]) -> Plan {
     })
 }
 
+/// Sends all requests to an upstream with these faults, and compares what came back with what its ledger says.
+async fn run_and_check(protocol: Protocol, plan: Plan) -> Tally {
+    let upstream = FaultyUpstream::builder().plan(plan).start().await.unwrap();
+
+    let seen = timeout(BOUND, run(protocol, upstream.url())).await;
+
+    let ledger = upstream.ledger();
+    upstream.shutdown().await;
+    let seen = seen.unwrap();
+    assert_eq!(seen.len(), REQUESTS);
+    let tally = check(&seen, &ledger);
+    println!("{tally:?}");
+    assert_eq!(tally.processed_twice, 0, "{tally:?}");
+    assert!(tally.attempts > 12_000, "the upstream did fail: {tally:?}");
+    assert!(tally.saved > 1_500, "the retries did help: {tally:?}");
+    tally
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_processed_twice_and_no_success_lost_over_http_1() {
     let plan = plan(&[
@@ -274,19 +292,8 @@ async fn no_request_is_processed_twice_and_no_success_lost_over_http_1() {
         ("garbage", 0.02),
         ("unsaid-close", 0.05),
     ]);
-    let upstream = FaultyUpstream::builder().plan(plan).start().await.unwrap();
+    let tally = run_and_check(Protocol::Http1, plan).await;
 
-    let seen = timeout(BOUND, run(Protocol::Http1, upstream.url())).await;
-
-    let ledger = upstream.ledger();
-    upstream.shutdown().await;
-    let seen = seen.unwrap();
-    assert_eq!(seen.len(), REQUESTS);
-    let tally = check(&seen, &ledger);
-    println!("{tally:?}");
-    assert_eq!(tally.processed_twice, 0, "{tally:?}");
-    assert!(tally.attempts > 12_000, "the upstream did fail: {tally:?}");
-    assert!(tally.saved > 1_500, "the retries did help: {tally:?}");
     assert!(tally.echoed > 8_500, "{tally:?}");
 }
 
@@ -305,19 +312,7 @@ async fn no_request_is_processed_twice_and_no_success_lost_over_http_2() {
         ("reset", 0.002),
         ("close", 0.002),
     ]);
-    let upstream = FaultyUpstream::builder().plan(plan).start().await.unwrap();
-
-    let seen = timeout(BOUND, run(Protocol::Http2, upstream.url())).await;
-
-    let ledger = upstream.ledger();
-    upstream.shutdown().await;
-    let seen = seen.unwrap();
-    assert_eq!(seen.len(), REQUESTS);
-    let tally = check(&seen, &ledger);
-    println!("{tally:?}");
-    assert_eq!(tally.processed_twice, 0, "{tally:?}");
-    assert!(tally.attempts > 12_000, "the upstream did fail: {tally:?}");
-    assert!(tally.saved > 1_500, "the retries did help: {tally:?}");
+    run_and_check(Protocol::Http2, plan).await;
 }
 
 const REQUESTS: usize = 10_000;
