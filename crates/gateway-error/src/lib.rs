@@ -106,6 +106,7 @@ mod future;
 mod grpc;
 mod invalid_config;
 mod kind;
+mod latency;
 mod layer;
 #[cfg(feature = "config")]
 mod layer_config;
@@ -134,6 +135,9 @@ pub use crate::future::ResponseFuture;
 pub use crate::grpc::{GrpcCode, is_grpc};
 pub use crate::invalid_config::InvalidConfig;
 pub use crate::kind::{Delivery, ErrorKind, UnknownErrorKind};
+// Not for users: what both the retry and the timeout layer count with.
+#[doc(hidden)]
+pub use crate::latency::Latencies;
 pub use crate::layer::GatewayErrorLayer;
 #[cfg(feature = "config")]
 pub use crate::layer_config::Config;

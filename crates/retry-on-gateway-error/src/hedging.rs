@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::latency::Latencies;
+use portcullis_gateway_error::Latencies;
 
 /// How a second attempt of a request that may be sent twice starts beside the first, before the first has failed.
 ///

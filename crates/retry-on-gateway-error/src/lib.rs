@@ -138,7 +138,6 @@ mod head;
 mod header_match;
 mod hedging;
 mod hint;
-mod latency;
 mod layer;
 mod map_body;
 mod marks;

@@ -3,7 +3,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long answers took lately, without a lock: counts in buckets whose width is an eighth of their value, all halved from time to time, so that what is old counts less.
-pub(crate) struct Latencies {
+#[doc(hidden)]
+pub struct Latencies {
     buckets: [AtomicU32; BUCKETS],
     /// How many were recorded since the last halving.
     fresh: AtomicU32,
@@ -12,7 +13,8 @@ pub(crate) struct Latencies {
 // === impl Latencies ===
 
 impl Latencies {
-    pub(crate) fn record(&self, latency: Duration) {
+    /// Counts one.
+    pub fn record(&self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         if let Some(bucket) = self.buckets.get(index(micros)) {
             bucket.fetch_add(1, Ordering::Relaxed);
@@ -27,7 +29,8 @@ impl Latencies {
     }
 
     /// The time that this share of the answers, in hundredths of a per cent, took at most; `None` while too few were seen.
-    pub(crate) fn percentile(&self, percentile: u16) -> Option<Duration> {
+    #[must_use]
+    pub fn percentile(&self, percentile: u16) -> Option<Duration> {
         let counts = || {
             self.buckets
                 .iter()
