@@ -64,11 +64,12 @@ impl TryFrom<Config> for TimeoutLayer {
             return Err(InvalidConfig::new("head", message));
         }
 
-        let mut layer = Self::default();
-        layer.limits.total = total;
-        layer.limits.head = head;
-        layer.limits.request_idle = request_idle;
-        layer.limits.response_idle = response_idle;
+        let mut layer = Self::default().set(|settings| {
+            settings.limits.total = total;
+            settings.limits.head = head;
+            settings.limits.request_idle = request_idle;
+            settings.limits.response_idle = response_idle;
+        });
         if let Some(number) = status {
             let status = StatusCode::from_u16(number).ok();
             let error =

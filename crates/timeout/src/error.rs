@@ -3,77 +3,28 @@ use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
-use portcullis_gateway_error::{Classified, Delivery, ErrorKind, Failure};
+use portcullis_gateway_error::{Classified, Delivery, Failure};
 
-/// Which limit of an exchange struck.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Phase {
-    /// From the call to the response head.
-    Head,
-    /// Between two frames of the request body, while the inner service waits for the caller.
-    RequestIdle,
-    /// Between two frames of the response body, while the caller waits for the inner service.
-    ResponseIdle,
-    /// From the call to the last byte of the response, trailers included.
-    Total,
-}
+use crate::Phase;
 
-/// A limit struck inside a body, which ends with this error.
-///
-/// It comes wrapped in a [`Classified`], so that classifiers know its kind.
+/// Which limit struck and when: in the extensions of the answer that a [`TimeoutLayer`](crate::TimeoutLayer) gives by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct TimeoutError {
+pub struct Elapsed {
     phase: Phase,
     limit: Duration,
     elapsed: Duration,
 }
 
-// === impl Phase ===
+/// A limit struck inside a body, which ends with this error; or inside [`Deadline::run`](crate::Deadline::run).
+///
+/// In a body it comes wrapped in a [`Classified`], so that classifiers know its kind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TimeoutError(Elapsed);
 
-impl Phase {
-    /// Returns the word used in logs: `head`, `request_idle`, `response_idle`, `total`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Head => "head",
-            Self::RequestIdle => "request_idle",
-            Self::ResponseIdle => "response_idle",
-            Self::Total => "total",
-        }
-    }
+// === impl Elapsed ===
 
-    /// Returns the kind that a limit of this phase is classified as.
-    #[must_use]
-    pub const fn kind(self) -> ErrorKind {
-        match self {
-            Self::Head | Self::Total => ErrorKind::HttpResponseTimeout,
-            Self::RequestIdle => ErrorKind::HttpRequestError,
-            Self::ResponseIdle => ErrorKind::ConnectionReadTimeout,
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Head => "waiting for the response head",
-            Self::RequestIdle => "waiting for the next frame of the request",
-            Self::ResponseIdle => "waiting for the next frame of the response",
-            Self::Total => "waiting for the end of the exchange",
-        }
-    }
-}
-
-// === impl TimeoutError ===
-
-impl TimeoutError {
-    /// Makes the error, and tells the log: there is one event for each limit that strikes.
-    pub(crate) fn strike(phase: Phase, limit: Duration, elapsed: Duration) -> Self {
-        tracing::debug!(
-            phase = phase.as_str(),
-            limit_ms = limit.as_secs_f64() * 1e3,
-            elapsed_ms = elapsed.as_secs_f64() * 1e3,
-            "timed out",
-        );
+impl Elapsed {
+    pub(crate) const fn new(phase: Phase, limit: Duration, elapsed: Duration) -> Self {
         Self {
             phase,
             limit,
@@ -87,23 +38,49 @@ impl TimeoutError {
         self.phase
     }
 
-    /// Returns the limit that struck.
+    /// Returns the limit that struck; zero where a deadline had passed before the call.
     #[must_use]
     pub const fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// Returns how long the phase had lasted.
+    /// Returns how long the phase had lasted; where a deadline had passed before the call, how long before.
     #[must_use]
     pub const fn elapsed(&self) -> Duration {
         self.elapsed
     }
+}
+
+// === impl TimeoutError ===
+
+impl TimeoutError {
+    pub(crate) const fn new(elapsed: Elapsed) -> Self {
+        Self(elapsed)
+    }
+
+    /// Returns the phase.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// Returns the limit that struck.
+    #[must_use]
+    pub const fn limit(&self) -> Duration {
+        self.0.limit
+    }
+
+    /// Returns how long the phase had lasted.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.0.elapsed
+    }
 
     /// The error as it ends a body.
     pub(crate) fn into_body_error(self) -> Box<dyn Error + Send + Sync> {
-        let failure = Failure::new(self.phase.kind());
-        let failure = match self.phase {
-            Phase::RequestIdle => failure
+        let failure = Failure::new(self.phase().kind());
+        let failure = match self.phase() {
+            Phase::Request | Phase::RequestIdle => failure
                 .answer_with(StatusCode::REQUEST_TIMEOUT)
                 .delivered(Delivery::MaybeProcessed),
             _ => failure,
@@ -114,11 +91,11 @@ impl TimeoutError {
 
 impl fmt::Display for TimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
+        let Elapsed {
             phase,
             limit,
             elapsed,
-        } = self;
+        } = self.0;
         write!(
             f,
             "timed out after {elapsed:?} {} (limit {limit:?})",
@@ -135,34 +112,38 @@ mod tests {
 
     #[test]
     fn the_message_names_phase_limit_and_time() {
-        let limit = Duration::from_millis(250);
         for (phase, expected) in [
-            (
-                Phase::Head,
-                "timed out after 250ms waiting for the response head (limit 250ms)",
-            ),
+            (Phase::Ready, "waiting for the service to be ready"),
+            (Phase::Request, "waiting for the end of the request"),
             (
                 Phase::RequestIdle,
-                "timed out after 250ms waiting for the next frame of the request (limit 250ms)",
+                "waiting for the next frame of the request",
             ),
+            (Phase::Head, "waiting for the response head"),
+            (
+                Phase::FirstByte,
+                "waiting for the first frame of the response",
+            ),
+            (Phase::Response, "waiting for the end of the response"),
             (
                 Phase::ResponseIdle,
-                "timed out after 250ms waiting for the next frame of the response (limit 250ms)",
+                "waiting for the next frame of the response",
             ),
-            (
-                Phase::Total,
-                "timed out after 250ms waiting for the end of the exchange (limit 250ms)",
-            ),
+            (Phase::Total, "waiting for the end of the exchange"),
         ] {
-            assert_eq!(
-                TimeoutError {
-                    phase,
-                    limit,
-                    elapsed: limit
-                }
-                .to_string(),
-                expected
+            let elapsed = Elapsed::new(
+                phase,
+                Duration::from_millis(250),
+                Duration::from_millis(251),
             );
+
+            let text = TimeoutError::new(elapsed).to_string();
+
+            assert_eq!(
+                text,
+                format!("timed out after 251ms {expected} (limit 250ms)")
+            );
+            assert!(Phase::ALL.contains(&phase));
         }
     }
 }

@@ -1,59 +1,54 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::Response;
 use pin_project_lite::pin_project;
-use portcullis_gateway_error::{Answer, Audience};
-use tokio::time::{Instant, Sleep, sleep_until};
+use portcullis_gateway_error::GrpcCode;
+use tokio::time::Instant;
 
-use crate::TimeoutError;
-use crate::body::ResponseBody;
-use crate::layer::Form;
-use crate::policy::Strike;
+use crate::Elapsed;
+use crate::response_body::{ResponseBody, Watch};
+use crate::wait::Wait;
 
 pin_project! {
     /// The future of [`Timeout`](crate::Timeout). Dropping it drops the inner call.
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
-        // None: the deadline had passed before the call.
+        // None: the inner service was not called, or its call has ended.
         #[pin]
         inner: Option<F>,
-        // Made when the inner future was pending for the first time.
-        #[pin]
-        sleep: Option<Sleep>,
-        pending: Pending,
+        // None: nothing limits this exchange.
+        wait: Option<Wait>,
+        // Why the inner service was not called.
+        refused: Option<Box<Elapsed>>,
     }
-}
-
-/// What the future must know until the head is there.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) started: Instant,
-    pub(crate) head: Option<Strike>,
-    pub(crate) end: Option<Strike>,
-    pub(crate) response_idle: Option<Duration>,
-    pub(crate) audience: Audience,
-    pub(crate) form: Form,
 }
 
 // === impl ResponseFuture ===
 
 impl<F> ResponseFuture<F> {
-    pub(crate) const fn new(inner: F, pending: Pending) -> Self {
+    pub(crate) const fn new(inner: F, wait: Wait) -> Self {
         Self {
             inner: Some(inner),
-            sleep: None,
-            pending,
+            wait: Some(wait),
+            refused: None,
         }
     }
 
-    pub(crate) const fn expired(pending: Pending) -> Self {
+    pub(crate) const fn unlimited(inner: F) -> Self {
+        Self {
+            inner: Some(inner),
+            wait: None,
+            refused: None,
+        }
+    }
+
+    pub(crate) fn refused(wait: Wait, elapsed: Elapsed) -> Self {
         Self {
             inner: None,
-            sleep: None,
-            pending,
+            wait: Some(wait),
+            refused: Some(Box::new(elapsed)),
         }
     }
 }
@@ -66,55 +61,39 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Some(inner) = this.inner.as_mut().as_pin_mut() {
-            // The answer first: one that is there when the limit strikes still counts.
-            if let Poll::Ready(result) = inner.poll(cx) {
-                return Poll::Ready(result.map(|response| this.pending.guard(response)));
-            }
-            let Some(strike) = &this.pending.head else {
-                return Poll::Pending;
-            };
-            if this.sleep.is_none() {
-                this.sleep.set(Some(sleep_until(strike.at)));
-            }
-            let Some(sleep) = this.sleep.as_pin_mut() else {
-                return Poll::Pending;
-            };
-            ready!(sleep.poll(cx));
-            // Ended before it is answered for, so that layers further out see what it left behind.
-            this.inner.set(None);
-        }
-        Poll::Ready(Ok(this.pending.answer()))
+        // The answer first: one that is there when the limit strikes still counts.
+        let polled = match this.inner.as_mut().as_pin_mut() {
+            Some(inner) => inner.poll(cx),
+            None => Poll::Pending,
+        };
+        let Some(wait) = this.wait else {
+            return polled.map_ok(unlimited);
+        };
+        let elapsed = match (polled, this.refused.take()) {
+            (Poll::Ready(result), _) => match wait.request_struck() {
+                // What came of it that the request body was cut is not for the caller.
+                Some(elapsed) if is_failure(&result) => elapsed,
+                _ => return Poll::Ready(result.map(|response| wait.guard(response))),
+            },
+            (Poll::Pending, Some(refused)) => *refused,
+            (Poll::Pending, None) => ready!(wait.poll(cx)),
+        };
+        // Ended before it is answered for, so that layers further out see what it left behind.
+        this.inner.set(None);
+        Poll::Ready(Ok(wait.answer(elapsed)))
     }
 }
 
-// === impl Pending ===
+fn unlimited<B>(response: Response<B>) -> Response<ResponseBody<B>> {
+    response.map(|body| ResponseBody::new(body, Watch::new(Instant::now())))
+}
 
-impl Pending {
-    fn guard<B>(&self, response: Response<B>) -> Response<ResponseBody<B>> {
-        response.map(|body| ResponseBody::new(body, self.started, self.end, self.response_idle))
-    }
-
-    fn answer<B>(&self) -> Response<ResponseBody<B>> {
-        let Some(strike) = self.head else {
-            return self.in_band(Duration::ZERO);
-        };
-        let error = TimeoutError::strike(strike.phase, strike.limit, self.started.elapsed());
-        self.in_band(error.limit())
-    }
-
-    fn in_band<B>(&self, limit: Duration) -> Response<ResponseBody<B>> {
-        let kind = crate::Phase::Head.kind();
-        let detail = if limit.is_zero() {
-            "the deadline had passed before the call".to_owned()
-        } else {
-            format!("no answer within {limit:?}")
-        };
-        Answer::new(kind)
-            .status(self.form.status)
-            .name(&*self.form.name)
-            .detail(detail)
-            .into_response(&self.audience)
-            .map(ResponseBody::answer)
-    }
+fn is_failure<B, E>(result: &Result<Response<B>, E>) -> bool {
+    result.as_ref().map_or(true, |response| {
+        let status = response.status();
+        let grpc = GrpcCode::from_headers(response.headers());
+        status.is_client_error()
+            || status.is_server_error()
+            || grpc.is_some_and(|code| code != GrpcCode::Ok)
+    })
 }

@@ -65,23 +65,50 @@
 //! Dropping the future drops the inner call; dropping a body drops the inner body. After an error a body gives `None` for ever.
 #![forbid(unsafe_code)]
 
-mod body;
+mod adaptive;
 #[cfg(feature = "config")]
 mod config;
 mod deadline;
+mod deadline_header;
+mod deadline_sources;
+mod ending;
 mod error;
 mod future;
+mod grpc_timeout;
+mod head_start;
 mod layer;
+mod limits;
+mod map_body;
+mod phase;
 mod policy;
+mod propagation;
+mod ready;
+mod refusal;
+mod request_body;
+mod response_body;
 mod service;
+mod telemetry;
+mod timer;
+mod upload;
+mod wait;
 
-pub use crate::body::{RequestBody, ResponseBody};
+pub use crate::adaptive::AdaptiveHead;
 #[cfg(feature = "config")]
 pub use crate::config::Config;
-pub use crate::deadline::Deadline;
-pub use crate::error::{Phase, TimeoutError};
+pub use crate::deadline::{Deadline, Run};
+pub use crate::deadline_header::DeadlineHeader;
+pub use crate::deadline_sources::DeadlineSources;
+pub use crate::error::{Elapsed, TimeoutError};
 pub use crate::future::ResponseFuture;
+pub use crate::head_start::HeadStart;
 pub use crate::layer::TimeoutLayer;
+pub use crate::limits::TimeoutPolicy;
+pub use crate::map_body::{ConvertBody, Direct, MapBody};
+pub use crate::phase::Phase;
+pub use crate::propagation::Propagation;
+pub use crate::refusal::Refusal;
+pub use crate::request_body::RequestBody;
+pub use crate::response_body::ResponseBody;
 pub use crate::service::Timeout;
 
 #[cfg(doctest)]

@@ -2,15 +2,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::limits::Limits;
 use crate::{Deadline, Phase};
 
-/// The limits of an exchange; each may be absent.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Limits {
-    pub(crate) total: Option<Duration>,
-    pub(crate) head: Option<Duration>,
-    pub(crate) request_idle: Option<Duration>,
-    pub(crate) response_idle: Option<Duration>,
+/// What an exchange is held to as a whole, decided at the call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct End {
+    /// What the request came with, in its extensions or its headers.
+    pub(crate) given: Option<Instant>,
+    /// The layer's own `total`.
+    pub(crate) own: Option<Instant>,
 }
 
 /// A point in time at which a limit strikes.
@@ -18,55 +19,94 @@ pub(crate) struct Limits {
 pub(crate) struct Strike {
     pub(crate) at: Instant,
     pub(crate) phase: Phase,
-    pub(crate) limit: Duration,
+    /// When the phase began.
+    pub(crate) from: Instant,
 }
 
-// === impl Limits ===
+/// What is known while there is no head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub(crate) started: Instant,
+    pub(crate) end: Option<Instant>,
+    pub(crate) head: Option<Duration>,
+    /// From when `head` and `first_byte` count.
+    pub(crate) counts_from: Instant,
+    pub(crate) uploading: bool,
+}
 
-impl Limits {
-    /// When the whole exchange must be over: the earlier of the layer's own limit and the deadline that the request came with.
-    pub(crate) fn end(self, now: Instant, deadline: Option<Deadline>) -> Option<Strike> {
-        let own = self
-            .total
-            .map(|limit| Strike::after(now, Phase::Total, limit));
-        let given = deadline.map(|deadline| {
-            let limit = deadline.instant().saturating_duration_since(now);
-            Strike {
-                at: deadline.instant(),
-                phase: Phase::Total,
-                limit,
-            }
-        });
-        Strike::earliest(own, given)
+// === impl End ===
+
+impl End {
+    /// Decides by the request's [`Deadline`], by the time that its headers give it, and by the layer's `total`.
+    pub(crate) fn new(
+        now: Instant,
+        deadline: Option<Deadline>,
+        said: Option<Duration>,
+        total: Option<Duration>,
+        max: Option<Duration>,
+    ) -> Self {
+        let said = said.map(|said| (now, said, max.or(total)));
+        let asked = said.map(|(now, said, cap)| after(now, cap.map_or(said, |cap| said.min(cap))));
+        let deadline = deadline.map(|deadline| deadline.instant());
+        // Who says how much time there is gets no more than the cap, which need not be `total`.
+        let own = match (asked, max) {
+            (Some(_), Some(_)) => None,
+            _ => total.map(|total| after(now, total)),
+        };
+        Self {
+            given: earlier(deadline, asked),
+            own,
+        }
     }
 
-    /// When the head must be there.
-    pub(crate) fn head(self, now: Instant, end: Option<Strike>) -> Option<Strike> {
-        // Where both strike at once, it is the end of the whole.
-        Strike::earliest(
-            end,
-            self.head
-                .map(|limit| Strike::after(now, Phase::Head, limit)),
-        )
+    pub(crate) fn whole(self) -> Option<Instant> {
+        earlier(self.given, self.own)
     }
 }
 
 // === impl Strike ===
 
 impl Strike {
-    pub(crate) fn after(now: Instant, phase: Phase, limit: Duration) -> Self {
-        Self {
-            at: Deadline::after_instant(now, limit).instant(),
-            phase,
-            limit,
+    /// The first limit that strikes before the head. Where several strike at once, it is the one of the whole.
+    pub(crate) fn before_head(limits: &Limits, facts: Facts) -> Option<Self> {
+        let Facts {
+            started,
+            end,
+            head,
+            counts_from,
+            uploading,
+        } = facts;
+        let strike = |phase, from, at| Self { at, phase, from };
+        let mut first = end.map(|at| strike(Phase::Total, started, at));
+        let mut consider = |phase, from, limit: Option<Duration>| {
+            let Some(limit) = limit else { return };
+            let at = after(from, limit);
+            if first.is_none_or(|first| at < first.at) {
+                first = Some(strike(phase, from, at));
+            }
+        };
+        consider(Phase::Head, counts_from, head);
+        consider(Phase::FirstByte, counts_from, limits.first_byte);
+        if uploading {
+            consider(Phase::Request, started, limits.request);
         }
+        first
     }
 
-    pub(crate) fn earliest(one: Option<Self>, two: Option<Self>) -> Option<Self> {
-        match (one, two) {
-            (Some(one), Some(two)) => Some(if two.at < one.at { two } else { one }),
-            (one, two) => one.or(two),
-        }
+    pub(crate) fn limit(&self) -> Duration {
+        self.at.saturating_duration_since(self.from)
+    }
+}
+
+/// A point in time this long after another; thirty years after it where the clock does not go further.
+pub(crate) fn after(from: Instant, time: Duration) -> Instant {
+    Deadline::after_instant(from, time).instant()
+}
+
+pub(crate) fn earlier(one: Option<Instant>, two: Option<Instant>) -> Option<Instant> {
+    match (one, two) {
+        (Some(one), Some(two)) => Some(one.min(two)),
+        (one, two) => one.or(two),
     }
 }
 
@@ -78,41 +118,89 @@ mod tests {
     fn the_earliest_limit_strikes() {
         let now = Instant::now();
         let seconds = Duration::from_secs;
-        for (total, head, deadline, expected) in [
-            (None, None, None, None),
-            (Some(9), None, None, Some((9, Phase::Total))),
-            (None, Some(4), None, Some((4, Phase::Head))),
-            (Some(9), Some(4), None, Some((4, Phase::Head))),
-            (Some(4), Some(4), None, Some((4, Phase::Total))),
-            (Some(9), Some(4), Some(2), Some((2, Phase::Total))),
-            (Some(3), None, Some(7), Some((3, Phase::Total))),
-            (None, None, Some(0), Some((0, Phase::Total))),
+        for (total, head, first_byte, request, expected) in [
+            (None, None, None, None, None),
+            (Some(9), None, None, None, Some((9, Phase::Total))),
+            (None, Some(4), None, None, Some((4, Phase::Head))),
+            (Some(9), Some(4), None, None, Some((4, Phase::Head))),
+            (Some(4), Some(4), None, None, Some((4, Phase::Total))),
+            (Some(9), Some(4), Some(3), None, Some((3, Phase::FirstByte))),
+            (Some(9), Some(4), Some(4), None, Some((4, Phase::Head))),
+            (
+                Some(9),
+                Some(4),
+                Some(5),
+                Some(1),
+                Some((1, Phase::Request)),
+            ),
         ] {
             let limits = Limits {
-                total: total.map(seconds),
-                head: head.map(seconds),
+                first_byte: first_byte.map(seconds),
+                request: request.map(seconds),
                 ..Limits::default()
             };
-            let deadline = deadline.map(|after| Deadline::at(now + seconds(after)));
+            let facts = Facts {
+                started: now,
+                end: total.map(|total| now + seconds(total)),
+                head: head.map(seconds),
+                counts_from: now,
+                uploading: true,
+            };
 
-            let strike = limits.head(now, limits.end(now, deadline));
+            let strike = Strike::before_head(&limits, facts);
 
-            let found = strike.map(|strike| (strike.at - now, strike.phase));
+            let found = strike.map(|strike| (strike.limit(), strike.phase));
             let expected = expected.map(|(after, phase)| (seconds(after), phase));
+            assert_eq!(found, expected, "{limits:?} {facts:?}");
+        }
+    }
+
+    #[test]
+    fn the_whole_ends_at_the_least_of_all_that_is_said() {
+        let now = Instant::now();
+        let seconds = Duration::from_secs;
+        for (deadline, said, total, max, expected) in [
+            (None, None, None, None, None),
+            (None, None, None, Some(9), None),
+            (None, None, Some(5), Some(9), Some(5)),
+            (Some(3), None, Some(5), None, Some(3)),
+            (Some(7), None, Some(5), None, Some(5)),
+            (None, Some(3), Some(5), None, Some(3)),
+            (None, Some(7), Some(5), None, Some(5)),
+            (None, Some(7), None, None, Some(7)),
+            // With a cap, who says more than `total` gets it.
+            (None, Some(7), Some(5), Some(9), Some(7)),
+            (None, Some(11), Some(5), Some(9), Some(9)),
+            (Some(6), Some(11), Some(5), Some(9), Some(6)),
+            (Some(0), Some(11), Some(5), Some(9), Some(0)),
+        ] {
+            let end = End::new(
+                now,
+                deadline.map(|after| Deadline::at(now + seconds(after))),
+                said.map(seconds),
+                total.map(seconds),
+                max.map(seconds),
+            );
+
+            let found = end.whole().map(|at| at - now);
             assert_eq!(
-                found, expected,
-                "total {total:?} head {head:?} deadline {deadline:?}"
+                found,
+                expected.map(seconds),
+                "deadline {deadline:?} said {said:?} total {total:?} max {max:?}"
             );
         }
     }
 
     #[test]
     fn an_endless_limit_does_not_overflow() {
-        let limits = Limits {
-            total: Some(Duration::MAX),
-            ..Limits::default()
-        };
+        let end = End::new(
+            Instant::now(),
+            None,
+            Some(Duration::MAX),
+            Some(Duration::MAX),
+            None,
+        );
 
-        assert!(limits.end(Instant::now(), None).is_some());
+        assert!(end.whole().is_some());
     }
 }

@@ -1,28 +1,45 @@
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use http_body::Body;
 use portcullis_gateway_error::Audience;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::body::{RequestBody, ResponseBody};
-use crate::future::{Pending, ResponseFuture};
-use crate::{Deadline, TimeoutLayer};
+use crate::future::ResponseFuture;
+use crate::layer::Settings;
+use crate::limits::Limits;
+use crate::map_body::ConvertBody;
+use crate::policy::End;
+use crate::ready::Readiness;
+use crate::request_body::RequestBody;
+use crate::response_body::ResponseBody;
+use crate::upload::Upload;
+use crate::wait::Wait;
+use crate::{Deadline, Direct, HeadStart, TimeoutPolicy, telemetry};
 
-/// The service that [`TimeoutLayer`] makes.
+/// The service that [`TimeoutLayer`](crate::TimeoutLayer) makes.
 ///
 /// See the [crate docs](crate) for examples.
 #[derive(Clone, Debug)]
-pub struct Timeout<S> {
+pub struct Timeout<S, M = Direct> {
     inner: S,
-    layer: TimeoutLayer,
+    settings: Arc<Settings>,
+    convert: M,
+    readiness: Readiness,
 }
 
 // === impl Timeout ===
 
-impl<S> Timeout<S> {
-    pub(crate) const fn new(inner: S, layer: TimeoutLayer) -> Self {
-        Self { inner, layer }
+impl<S, M> Timeout<S, M> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings>, convert: M) -> Self {
+        Self {
+            inner,
+            settings,
+            convert,
+            readiness: Readiness::default(),
+        }
     }
 
     /// Returns the inner service.
@@ -41,40 +58,126 @@ impl<S> Timeout<S> {
     }
 }
 
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Timeout<S>
+impl<S, M, ReqBody, ResBody> Service<Request<ReqBody>> for Timeout<S, M>
 where
-    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
+    S: Service<Request<M::Body>, Response = Response<ResBody>>,
+    M: ConvertBody<ReqBody>,
+    ReqBody: Body,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+        match self.inner.poll_ready(cx) {
+            Poll::Ready(result) => {
+                self.readiness.over();
+                Poll::Ready(result)
+            }
+            Poll::Pending => match self.settings.ready {
+                Some(limit) => self.readiness.poll(limit, cx).map(Ok),
+                None => Poll::Pending,
+            },
+        }
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let now = Instant::now();
-        let TimeoutLayer { limits, answer } = &self.layer;
-        let given = request.extensions().get::<Deadline>().copied();
-        let end = limits.end(now, given);
-        let pending = Pending {
-            started: now,
-            head: limits.head(now, end),
-            end,
-            response_idle: limits.response_idle,
-            audience: Audience::of(&request),
-            form: answer.clone(),
-        };
-        match end {
-            Some(end) if end.at <= now => return ResponseFuture::expired(pending),
-            Some(end) if given != Some(Deadline::at(end.at)) => {
-                request.extensions_mut().insert(Deadline::at(end.at));
-            }
-            _ => {}
+        let settings = &self.settings;
+        let audience = Audience::of(&request);
+        if let Some(elapsed) = self.readiness.take() {
+            let wait = Wait::new(settings, audience, Instant::now());
+            return ResponseFuture::refused(wait, elapsed);
         }
 
-        let request = request.map(|body| RequestBody::new(body, limits.request_idle));
-        ResponseFuture::new(self.inner.call(request), pending)
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let policy = request.extensions().get::<TimeoutPolicy>().copied();
+        let said = settings.sources.read(request.headers(), audience.is_grpc());
+        let over = settings.limits_for(policy.as_ref());
+        let limits = over.as_deref().unwrap_or(&settings.limits);
+        if deadline.is_none() && said.is_none() && !limits.any() {
+            let request = request.map(|body| self.convert.convert(RequestBody::unlimited(body)));
+            return ResponseFuture::unlimited(self.inner.call(request));
+        }
+
+        let now = Instant::now();
+        let max = settings.sources.max;
+        let mut end = End::new(now, deadline, said, limits.total, max);
+        if let Some(given) = end.given {
+            let passed = given <= now;
+            let refused = settings.refusal.refuses(passed);
+            if passed {
+                let late = telemetry::late(now.saturating_duration_since(given), refused);
+                if refused {
+                    let wait = Wait::new(settings, audience, now);
+                    return ResponseFuture::refused(wait, late);
+                }
+                end = End::new(now, None, None, limits.total, max);
+            } else {
+                settings.tell(&mut request, deadline, end, now, audience.is_grpc());
+            }
+        } else {
+            settings.tell(&mut request, deadline, end, now, audience.is_grpc());
+        }
+
+        let mut wait = Wait::new(settings, audience, now);
+        wait.end = end;
+        wait.head = limits.head;
+        wait.note(&request, policy.as_ref());
+        let idle = limits.request_idle;
+        let watched = idle.is_some()
+            || limits.request.is_some()
+            || (settings.head_from == HeadStart::RequestSent
+                && (limits.head.is_some() || limits.first_byte.is_some()));
+        if watched && !request.body().is_end_stream() {
+            wait.upload = Some(Upload::new(now));
+        }
+        wait.over = over;
+        let upload = wait.upload.clone();
+        let request = request.map(|body| {
+            let body = RequestBody::new(body, idle, upload);
+            self.convert.convert(body)
+        });
+        ResponseFuture::new(self.inner.call(request), wait)
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// The limits of a request, where they are not those of the layer.
+    fn limits_for(&self, policy: Option<&TimeoutPolicy>) -> Option<Box<Limits>> {
+        let factor = self.scale.as_ref().map_or(1.0, |scale| scale.factor());
+        let scaled = factor < 1.0;
+        if policy.is_none() && !scaled && self.adaptive_head.is_none() {
+            return None;
+        }
+        let mut limits = self.limits;
+        if let Some(adaptive) = &self.adaptive_head {
+            limits.head = Some(adaptive.limit());
+        }
+        if scaled {
+            limits = limits.scaled(factor);
+        }
+        Some(Box::new(match policy {
+            Some(policy) => policy.over(limits),
+            None => limits,
+        }))
+    }
+
+    /// Tells those inside when the exchange ends.
+    fn tell<B>(
+        &self,
+        request: &mut Request<B>,
+        deadline: Option<Deadline>,
+        end: End,
+        now: Instant,
+        grpc: bool,
+    ) {
+        let Some(end) = end.whole() else { return };
+        if self.share_deadline && deadline != Some(Deadline::at(end)) {
+            request.extensions_mut().insert(Deadline::at(end));
+        }
+        let left = end.saturating_duration_since(now);
+        self.propagation.write(request.headers_mut(), grpc, left);
     }
 }

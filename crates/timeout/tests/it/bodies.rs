@@ -127,31 +127,6 @@ async fn a_caller_that_does_not_read_is_not_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_gives_nothing_ends_the_request_body() {
-    let service = TimeoutLayer::default()
-        .request_idle(ms(100))
-        .layer(service_fn(
-            |request: Request<RequestBody<ScriptBody>>| async move {
-                let error = request.into_body().collect().await.unwrap_err();
-                Err::<Response<ScriptBody>, BoxError>(error)
-            },
-        ));
-    let body = ScriptBody::new([Step::Wait(ms(90)), Step::data("a"), Step::Stall]);
-    let start = Instant::now();
-
-    let error = service.oneshot(Request::new(body)).await.unwrap_err();
-
-    assert_eq!(start.elapsed(), ms(190));
-    assert_eq!(struck(&error).phase(), Phase::RequestIdle);
-    let failure = classify_error(&*error);
-    assert_eq!(failure.kind(), Some(ErrorKind::HttpRequestError));
-    assert_eq!(
-        failure.answer_status(),
-        Some(http::StatusCode::REQUEST_TIMEOUT)
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn size_and_end_are_those_of_the_body_inside() {
     let service = TimeoutLayer::new(ms(100))
         .response_idle(ms(50))

@@ -5,6 +5,7 @@ mod bodies;
 mod contract;
 mod heads;
 mod stacks;
+mod uploads;
 
 use std::time::Duration;
 

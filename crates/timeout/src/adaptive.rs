@@ -1,0 +1,123 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use portcullis_gateway_error::Latencies;
+
+/// A limit for the head that follows how long heads take: the running 99th percentile times a factor, inside of bounds.
+///
+/// Until twenty heads were seen it is `max`. A head that did not come in time counts as one that took that long, so that the limit grows again when
+/// the service gets slower. What is counted belongs to this value: all its clones share it, and so do all services of a layer that has it.
+#[must_use = "it does nothing until a layer has it"]
+#[derive(Clone, Debug)]
+pub struct AdaptiveHead {
+    factor: f32,
+    min: Duration,
+    max: Duration,
+    seen: Arc<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    latencies: Latencies,
+    count: AtomicU32,
+    /// The 99th percentile in nanoseconds, read again from time to time; 0 while too little was seen.
+    p99: AtomicU64,
+}
+
+// === impl AdaptiveHead ===
+
+impl AdaptiveHead {
+    /// The 99th percentile times this factor, at least `min` and at most `max`. A factor below 1 is taken for 1; where `min` is above `max`, `max` counts.
+    pub fn new(factor: f32, min: Duration, max: Duration) -> Self {
+        Self {
+            factor: if factor >= 1.0 { factor } else { 1.0 },
+            min: min.min(max),
+            max,
+            seen: Arc::default(),
+        }
+    }
+
+    /// Returns the limit as it is now.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        let p99 = self.seen.p99.load(Ordering::Relaxed);
+        if p99 == 0 {
+            return self.max;
+        }
+        let limit = Duration::from_nanos(p99).as_secs_f64() * f64::from(self.factor);
+        // A factor without an end is no limit, so the bound.
+        let limit = Duration::try_from_secs_f64(limit).unwrap_or(self.max);
+        limit.clamp(self.min, self.max)
+    }
+
+    /// Counts a head that took so long.
+    pub(crate) fn record(&self, elapsed: Duration) {
+        let Seen {
+            latencies,
+            count,
+            p99,
+        } = &*self.seen;
+        latencies.record(elapsed);
+        if count.fetch_add(1, Ordering::Relaxed) % REREAD == REREAD - 1
+            && let Some(percentile) = latencies.percentile(9900)
+        {
+            let nanos = u64::try_from(percentile.as_nanos()).unwrap_or(u64::MAX);
+            p99.store(nanos.max(1), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A percentile looks at all buckets, so it is not read for each request.
+const REREAD: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIN: Duration = Duration::from_millis(10);
+    const MAX: Duration = Duration::from_secs(5);
+
+    fn after(heads: impl IntoIterator<Item = u64>) -> AdaptiveHead {
+        let head = AdaptiveHead::new(2.0, MIN, MAX);
+        for millis in heads {
+            head.record(Duration::from_millis(millis));
+        }
+        head
+    }
+
+    #[test]
+    fn the_limit_follows_the_percentile_inside_its_bounds() {
+        assert_eq!(after([100; 19]).limit(), MAX, "too few");
+        let limit = after([100; 20]).limit().as_millis();
+        assert!((200..=226).contains(&limit), "{limit} ms");
+        assert_eq!(after([1; 20]).limit(), MIN);
+        assert_eq!(after([4000; 20]).limit(), MAX);
+    }
+
+    #[test]
+    fn heads_that_did_not_come_in_time_make_it_grow() {
+        let head = after([100; 200]);
+
+        for _ in 0..400 {
+            head.record(head.limit());
+        }
+
+        assert_eq!(head.limit(), MAX);
+    }
+
+    #[test]
+    fn a_wrong_factor_is_none_and_clones_share_what_was_seen() {
+        for factor in [0.0, -3.0, f32::NAN] {
+            let head = AdaptiveHead::new(factor, MIN, MAX);
+            let clone = head.clone();
+            for _ in 0..20 {
+                clone.record(Duration::from_secs(1));
+            }
+            assert!(head.limit() >= Duration::from_secs(1), "{factor}");
+        }
+        let endless = AdaptiveHead::new(f32::INFINITY, MAX, MIN);
+        endless.record(MIN);
+        assert_eq!(endless.limit(), MIN);
+    }
+}

@@ -1,0 +1,71 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{Elapsed, Phase, telemetry};
+
+/// What one instance of the service knows of its wait for the inner one.
+#[derive(Default)]
+pub(crate) struct Readiness {
+    /// While the inner service is not ready.
+    wait: Option<Box<Wait>>,
+    /// The limit struck: the next call is answered, and the inner service is not called.
+    struck: Option<Elapsed>,
+}
+
+struct Wait {
+    since: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+// === impl Readiness ===
+
+impl Readiness {
+    /// The inner service is ready, or has failed.
+    pub(crate) fn over(&mut self) {
+        if self.wait.is_some() {
+            *self = Self::default();
+        }
+    }
+
+    /// The inner service is not ready. Is ready itself once that took too long.
+    pub(crate) fn poll(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        if self.struck.is_some() {
+            return Poll::Ready(());
+        }
+        let wait = self.wait.get_or_insert_with(|| {
+            let since = Instant::now();
+            let sleep = Box::pin(sleep_until(crate::policy::after(since, limit)));
+            Box::new(Wait { since, sleep })
+        });
+        ready!(wait.sleep.as_mut().poll(cx));
+        self.struck = Some(telemetry::struck(Phase::Ready, limit, wait.since.elapsed()));
+        Poll::Ready(())
+    }
+
+    /// The limit that struck before this call.
+    pub(crate) fn take(&mut self) -> Option<Elapsed> {
+        let struck = self.struck.take()?;
+        self.wait = None;
+        Some(struck)
+    }
+}
+
+// Another instance waits by itself.
+impl Clone for Readiness {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness")
+            .field("waiting", &self.wait.is_some())
+            .field("struck", &self.struck)
+            .finish()
+    }
+}

@@ -1,0 +1,133 @@
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use crate::policy::after;
+use crate::timer::Timer;
+use crate::upload::{Upload, UploadEnd};
+use crate::{Phase, TimeoutError, telemetry};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+pin_project! {
+    /// A request body that fails when its caller gives nothing for too long.
+    #[derive(Debug)]
+    pub struct RequestBody<B> {
+        #[pin]
+        inner: B,
+        watch: Watch,
+    }
+}
+
+/// The clock of the body. It runs only while a frame is asked for and not there.
+#[derive(Debug)]
+struct Watch {
+    idle: Option<Duration>,
+    /// When the running wait began; `None` while nobody waits.
+    since: Option<Instant>,
+    timer: Timer,
+    upload: UploadEnd,
+    /// The body has failed: there is nothing after that.
+    failed: bool,
+}
+
+// === impl RequestBody ===
+
+impl<B> RequestBody<B> {
+    pub(crate) const fn unlimited(inner: B) -> Self {
+        Self::new(inner, None, None)
+    }
+
+    pub(crate) const fn new(inner: B, idle: Option<Duration>, upload: Option<Arc<Upload>>) -> Self {
+        Self {
+            inner,
+            watch: Watch {
+                idle,
+                since: None,
+                timer: Timer::new(),
+                upload: UploadEnd::new(upload),
+                failed: false,
+            },
+        }
+    }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let this = self.project();
+        let watch = this.watch;
+        if watch.failed {
+            return Poll::Ready(None);
+        }
+        // The frame first: one that is there when the limit strikes still counts.
+        match this.inner.poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                watch.came();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                watch.failed = true;
+                watch.upload.end();
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                watch.upload.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let error = ready!(watch.poll(cx));
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.watch.failed || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    fn came(&mut self) {
+        if self.since.take().is_some() {
+            self.upload.wait(false);
+        }
+    }
+
+    /// Waits for a frame.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+        let since = *self.since.get_or_insert_with(|| {
+            self.upload.wait(true);
+            Instant::now()
+        });
+        let Some(limit) = self.idle else {
+            return Poll::Pending;
+        };
+        ready!(self.timer.poll(after(since, limit), cx));
+        let elapsed = telemetry::struck(Phase::RequestIdle, limit, since.elapsed());
+        self.upload.strike(elapsed);
+        self.failed = true;
+        Poll::Ready(TimeoutError::new(elapsed).into_body_error())
+    }
+}

@@ -1,0 +1,296 @@
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use portcullis_gateway_error::AnswerBody;
+use tokio::time::Instant;
+
+use crate::ending::Framing;
+use crate::timer::Timer;
+use crate::{Elapsed, Phase, TimeoutError, telemetry};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+pin_project! {
+    /// A response body that fails when the inner service gives nothing for too long, or has not ended in time; or an answer of ours.
+    ///
+    /// For gRPC it ends with trailers instead of an error where no message is cut, and a stream of events can end with a last event.
+    #[derive(Debug)]
+    pub struct ResponseBody<B> {
+        #[pin]
+        content: Content<B>,
+        watch: Watch,
+    }
+}
+
+pin_project! {
+    #[project = ContentProj]
+    #[derive(Debug)]
+    enum Content<B> {
+        Inner {
+            #[pin]
+            body: B,
+        },
+        // What we say ourselves; `None` once there is nothing left.
+        Ours {
+            rest: Option<Box<Ours>>,
+        },
+    }
+}
+
+#[derive(Debug)]
+enum Ours {
+    Answer(AnswerBody<Nothing>),
+    Event(Bytes),
+    Trailers(HeaderMap),
+}
+
+/// The body that an answer of ours has not got.
+#[derive(Debug)]
+pub(crate) enum Nothing {}
+
+/// The clock of the body. It runs only while a frame is asked for and not there.
+///
+/// Times are nanoseconds from the call, [`NEVER`] for none: there is one of these for each exchange that waits.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) started: Instant,
+    /// When the body must be over, and by which limit.
+    pub(crate) end: u64,
+    pub(crate) end_phase: Phase,
+    /// When the phase of `end` began.
+    pub(crate) end_from: u64,
+    pub(crate) idle: u64,
+    /// What is left until the first frame, from the head on, and how much the head took of it.
+    pub(crate) first: u64,
+    pub(crate) first_spent: u64,
+    /// When the running wait began.
+    pub(crate) since: u64,
+    pub(crate) timer: Timer,
+    pub(crate) framing: Framing,
+}
+
+// === impl ResponseBody ===
+
+impl<B> ResponseBody<B> {
+    pub(crate) const fn new(body: B, watch: Watch) -> Self {
+        Self {
+            content: Content::Inner { body },
+            watch,
+        }
+    }
+
+    pub(crate) fn answer(body: AnswerBody<Nothing>, started: Instant) -> Self {
+        let rest = Some(Box::new(Ours::Answer(body)));
+        Self {
+            content: Content::Ours { rest },
+            watch: Watch::new(started),
+        }
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        let body = match this.content.as_mut().project() {
+            ContentProj::Inner { body } => body,
+            ContentProj::Ours { rest } => return Poll::Ready(Ours::next(rest).map(Ok)),
+        };
+        // The frame first: one that is there when the limit strikes still counts.
+        match body.poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.watch.passed(&frame);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.content.set(Content::Ours { rest: None });
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                let elapsed = ready!(this.watch.poll(cx));
+                let has_end = match this.content.as_mut().project() {
+                    ContentProj::Inner { body } => body.size_hint().upper().is_some(),
+                    ContentProj::Ours { .. } => true,
+                };
+                let mut rest = this.watch.framing.trailers(elapsed).map(Ours::Trailers);
+                if rest.is_none() && !has_end {
+                    rest = this.watch.framing.error_event(elapsed).map(Ours::Event);
+                }
+                // Ends the inner body, and with it what it holds.
+                let mut rest = rest.map(Box::new);
+                let next = Ours::next(&mut rest);
+                this.content.set(Content::Ours { rest });
+                let error = || TimeoutError::new(elapsed).into_body_error();
+                Poll::Ready(Some(next.ok_or_else(error)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Inner { body } => body.is_end_stream(),
+            Content::Ours { rest } => rest.as_ref().is_none_or(|rest| rest.is_end()),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Inner { body } => body.size_hint(),
+            Content::Ours { rest } => rest
+                .as_ref()
+                .map_or(SizeHint::with_exact(0), |rest| rest.size_hint()),
+        }
+    }
+}
+
+// === impl Ours ===
+
+impl Ours {
+    fn next(rest: &mut Option<Box<Self>>) -> Option<Frame<Bytes>> {
+        let mut ours = rest.take()?;
+        let frame = match &mut *ours {
+            Self::Answer(body) => {
+                // It has all its bytes, and is never pending.
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                match Pin::new(body).poll_frame(&mut cx) {
+                    Poll::Ready(Some(Ok(frame))) => frame,
+                    Poll::Ready(_) | Poll::Pending => return None,
+                }
+            }
+            Self::Event(bytes) => Frame::data(std::mem::take(bytes)),
+            Self::Trailers(trailers) => Frame::trailers(std::mem::take(trailers)),
+        };
+        Some(frame)
+    }
+
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Answer(body) => body.is_end_stream(),
+            Self::Event(_) | Self::Trailers(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Answer(body) => body.size_hint(),
+            Self::Event(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Trailers(_) => SizeHint::with_exact(0),
+        }
+    }
+}
+
+// === impl Nothing ===
+
+impl Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match *self {}
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match *self {}
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match *self {}
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Watches nothing yet.
+    pub(crate) const fn new(started: Instant) -> Self {
+        Self {
+            started,
+            end: NEVER,
+            end_phase: Phase::Total,
+            end_from: 0,
+            idle: NEVER,
+            first: NEVER,
+            first_spent: 0,
+            since: NEVER,
+            timer: Timer::new(),
+            framing: Framing::Plain,
+        }
+    }
+
+    /// A frame came.
+    fn passed(&mut self, frame: &Frame<Bytes>) {
+        self.since = NEVER;
+        self.first = NEVER;
+        if !matches!(self.framing, Framing::Plain)
+            && let Some(data) = frame.data_ref()
+        {
+            self.framing.passed(data);
+        }
+    }
+
+    /// Waits for a frame.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Elapsed> {
+        if self.end == NEVER && self.idle == NEVER && self.first == NEVER {
+            return Poll::Pending;
+        }
+        if self.since == NEVER {
+            self.since = nanos(self.started.elapsed());
+        }
+        // Where several strike at once, it is the one of the whole.
+        let (mut at, mut phase) = (self.end, self.end_phase);
+        for (limit, other) in [
+            (self.first, Phase::FirstByte),
+            (self.idle, Phase::ResponseIdle),
+        ] {
+            let strike = self.since.saturating_add(limit);
+            if strike < at {
+                (at, phase) = (strike, other);
+            }
+        }
+        let at_instant = crate::policy::after(self.started, Duration::from_nanos(at));
+        ready!(self.timer.poll(at_instant, cx));
+        let now = nanos(self.started.elapsed());
+        let waited = now.saturating_sub(self.since);
+        let (limit, elapsed) = match phase {
+            Phase::ResponseIdle => (self.idle, waited),
+            Phase::FirstByte => (
+                self.first.saturating_add(self.first_spent),
+                waited.saturating_add(self.first_spent),
+            ),
+            _ => (
+                self.end.saturating_sub(self.end_from),
+                now.saturating_sub(self.end_from),
+            ),
+        };
+        let [limit, elapsed] = [limit, elapsed].map(Duration::from_nanos);
+        Poll::Ready(telemetry::struck(phase, limit, elapsed))
+    }
+}
+
+/// In nanoseconds; what does not fit is for ever.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(NEVER)
+}
+
+/// Longer than any process runs.
+pub(crate) const NEVER: u64 = u64::MAX;

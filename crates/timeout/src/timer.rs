@@ -1,0 +1,28 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// The one timer of an exchange: made when something was pending for the first time, and moved from then on.
+///
+/// In a box, so that it moves with the exchange from its future to the body of the answer without leaving the driver's list.
+#[derive(Debug, Default)]
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+
+// === impl Timer ===
+
+impl Timer {
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Is ready once this point in time has passed.
+    pub(crate) fn poll(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        ready!(sleep.as_mut().poll(cx));
+        Poll::Ready(())
+    }
+}
