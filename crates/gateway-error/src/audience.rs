@@ -40,8 +40,10 @@ impl Audience {
             header::ACCEPT
         };
 
+        // What can only be answered as a problem document need not be kept.
+        let kept = |value: &&HeaderValue| grpc || may_be_text(value.as_bytes());
         Self {
-            header: headers.get(name).cloned(),
+            header: headers.get(name).filter(kept).cloned(),
             grpc,
             head: method == Method::HEAD,
         }
@@ -124,6 +126,16 @@ fn thousandths(item: &sfv::Item) -> i64 {
         Some(sfv::BareItem::Decimal(number)) => number.as_integer_scaled_1000().into(),
         _ => 1000,
     }
+}
+
+/// Says whether an `accept` can ask for text: by a name, or by a wildcard beside something else.
+fn may_be_text(accept: &[u8]) -> bool {
+    accept != b"*/*"
+        && accept != b"application/json"
+        && (accept.contains(&b'*')
+            || accept
+                .windows(5)
+                .any(|window| window.eq_ignore_ascii_case(b"text/")))
 }
 
 #[cfg(test)]

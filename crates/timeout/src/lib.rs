@@ -94,7 +94,10 @@ mod wait;
 
 pub use crate::adaptive::AdaptiveHead;
 #[cfg(feature = "config")]
-pub use crate::config::Config;
+pub use crate::config::{
+    AdaptiveHeadConfig, Config, DeadlineHeaderConfig, DeadlineSourcesConfig, DeadlineUnitConfig,
+    HeadStartConfig, PropagationConfig, RefusalConfig,
+};
 pub use crate::deadline::{Deadline, Run};
 pub use crate::deadline_header::DeadlineHeader;
 pub use crate::deadline_sources::DeadlineSources;

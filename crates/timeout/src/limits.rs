@@ -46,7 +46,7 @@ impl Limits {
 
     /// The same limits, `total` excepted, this many times as long.
     pub(crate) fn scaled(self, factor: f32) -> Self {
-        let scale = |limit: Option<Duration>| limit.map(|limit| limit.mul_f32(factor));
+        let scale = |limit: Option<Duration>| limit.map(|limit| limit.mul_f64(f64::from(factor)));
         Self {
             request: scale(self.request),
             request_idle: scale(self.request_idle),

@@ -95,6 +95,28 @@ impl<B> ResponseBody<B> {
     }
 }
 
+impl<B: Body> ResponseBody<B> {
+    /// Ends the inner body, and with it what it holds; what comes first of what is left to say.
+    fn cut(
+        mut content: Pin<&mut Content<B>>,
+        watch: &Watch,
+        elapsed: Elapsed,
+    ) -> Result<Frame<Bytes>, BoxError> {
+        let has_end = match content.as_mut().project() {
+            ContentProj::Inner { body } => body.size_hint().upper().is_some(),
+            ContentProj::Ours { .. } => true,
+        };
+        let mut rest = watch.framing.trailers(elapsed).map(Ours::Trailers);
+        if rest.is_none() && !has_end {
+            rest = watch.framing.error_event(elapsed).map(Ours::Event);
+        }
+        let mut rest = rest.map(Box::new);
+        let next = Ours::next(&mut rest);
+        content.set(Content::Ours { rest });
+        next.ok_or_else(|| TimeoutError::new(elapsed).into_body_error())
+    }
+}
+
 impl<B> Body for ResponseBody<B>
 where
     B: Body<Data = Bytes>,
@@ -112,35 +134,22 @@ where
             ContentProj::Inner { body } => body,
             ContentProj::Ours { rest } => return Poll::Ready(Ours::next(rest).map(Ok)),
         };
-        // The frame first: one that is there when the limit strikes still counts.
-        match body.poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                this.watch.passed(&frame);
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                this.content.set(Content::Ours { rest: None });
-                Poll::Ready(Some(Err(error.into())))
-            }
-            Poll::Ready(None) => Poll::Ready(None),
+        // The frame first: one that is there when the limit strikes still counts. It is moved once only, since a frame is as large as its trailers.
+        let frame = match body.poll_frame(cx) {
+            Poll::Ready(Some(frame)) => frame,
+            Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => {
-                let elapsed = ready!(this.watch.poll(cx));
-                let has_end = match this.content.as_mut().project() {
-                    ContentProj::Inner { body } => body.size_hint().upper().is_some(),
-                    ContentProj::Ours { .. } => true,
-                };
-                let mut rest = this.watch.framing.trailers(elapsed).map(Ours::Trailers);
-                if rest.is_none() && !has_end {
-                    rest = this.watch.framing.error_event(elapsed).map(Ours::Event);
-                }
-                // Ends the inner body, and with it what it holds.
-                let mut rest = rest.map(Box::new);
-                let next = Ours::next(&mut rest);
-                this.content.set(Content::Ours { rest });
-                let error = || TimeoutError::new(elapsed).into_body_error();
-                Poll::Ready(Some(next.ok_or_else(error)))
+                return this
+                    .watch
+                    .poll(cx)
+                    .map(|elapsed| Some(Self::cut(this.content, this.watch, elapsed)));
             }
+        };
+        match &frame {
+            Ok(frame) => this.watch.passed(frame),
+            Err(_) => this.content.set(Content::Ours { rest: None }),
         }
+        Poll::Ready(Some(frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

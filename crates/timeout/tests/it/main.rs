@@ -3,7 +3,9 @@
 
 mod bodies;
 mod contract;
+mod deadlines;
 mod heads;
+mod phases;
 mod stacks;
 mod uploads;
 
