@@ -4,9 +4,12 @@
 mod bodies;
 mod contract;
 mod deadlines;
+mod endings;
 mod heads;
+mod peers;
 mod phases;
 mod stacks;
+mod telemetry;
 mod uploads;
 
 use std::time::Duration;

@@ -1,0 +1,200 @@
+//! What the layer says while it runs.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use http_body_util::BodyExt;
+use portcullis_test_support::Step;
+use portcullis_timeout::{Deadline, Refusal, TimeoutLayer};
+use tower::{Layer, ServiceExt, service_fn};
+use tracing::Instrument;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::*;
+
+/// Everything that was written, by whichever test.
+#[derive(Clone, Debug, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// One subscriber for all tests: tracing keeps for the whole process whether somebody listens to an event.
+fn lines() -> Lines {
+    static LINES: std::sync::OnceLock<Lines> = std::sync::OnceLock::new();
+    LINES
+        .get_or_init(|| {
+            let lines = Lines::default();
+            let subscriber = tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::TRACE)
+                .with_writer(lines.clone())
+                .with_ansi(false)
+                .without_time()
+                .finish();
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+            lines
+        })
+        .clone()
+}
+
+/// The lines of one exchange, which runs in a span of its own.
+async fn said(
+    name: &'static str,
+    layer: TimeoutLayer,
+    head: u64,
+    request: Request<ScriptBody>,
+) -> Vec<String> {
+    let lines = lines();
+    let service = layer.layer(service_fn(move |_| async move {
+        tokio::time::sleep(ms(head)).await;
+        Outcome::Ok(Response::new(ScriptBody::new([
+            Step::data("a"),
+            Step::Stall,
+        ])))
+    }));
+    let exchange = async {
+        let response = service.oneshot(request).await.unwrap();
+        let _ = response.into_body().collect().await;
+    };
+    let span = tracing::info_span!("exchange", name);
+    exchange.instrument(span).await;
+
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let mark = format!("name=\"{name}\"");
+    let lines = text.lines().filter(|line| line.contains(&mark));
+    let text = |line: &str| line.split("telemetry: ").last().unwrap().to_owned();
+    lines.map(text).collect()
+}
+
+fn with(headers: &[(&'static str, &'static str)]) -> Request<ScriptBody> {
+    let mut request = request();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_one_event_for_each_limit_that_strikes() {
+    let head = TimeoutLayer::default().head(ms(100));
+    assert_eq!(
+        said("head", head, 101, request()).await,
+        ["timed out phase=\"head\" limit_ms=100.0 elapsed_ms=100.0"]
+    );
+    let idle = TimeoutLayer::default().response_idle(ms(100));
+    assert_eq!(
+        said("idle", idle, 50, request()).await,
+        ["timed out phase=\"response_idle\" limit_ms=100.0 elapsed_ms=100.0"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_request_is_told_whether_it_is_refused_or_not() {
+    let layer = || TimeoutLayer::new(ms(100));
+    for (name, layer, refused) in [
+        ("refused", layer(), true),
+        (
+            "counted",
+            layer().late_requests(Refusal::count_only()),
+            false,
+        ),
+    ] {
+        let mut request = request();
+        request.extensions_mut().insert(Deadline::after(ms(0)));
+
+        let said = said(name, layer, 0, request).await;
+
+        let expected = format!(
+            "the deadline had passed before the call phase=\"total\" late_ms=0.0 refused={refused}"
+        );
+        assert_eq!(said.first(), Some(&expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_timeout_is_a_warning_and_nothing_else() {
+    let layer = TimeoutLayer::new(ms(100));
+    let headers = [
+        ("content-type", "application/grpc"),
+        ("grpc-timeout", "5 seconds"),
+    ];
+
+    let said = said("malformed", layer, 0, with(&headers)).await;
+
+    assert_eq!(
+        said.first().unwrap(),
+        "malformed timeout ignored header=\"grpc-timeout\""
+    );
+    assert!(
+        said.iter().all(|line| !line.contains("5 seconds")),
+        "{said:?}"
+    );
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn metrics_are_counted_by_phase() {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let layer = TimeoutLayer::default().head(ms(100));
+            let service = layer.layer(service_fn(|_| answer_after(ms(500))));
+            for _ in 0..3 {
+                service.clone().oneshot(request()).await.unwrap();
+            }
+            let mut late = with(&[("content-type", "application/grpc"), ("grpc-timeout", "x")]);
+            late.extensions_mut().insert(Deadline::after(ms(0)));
+            service.oneshot(late).await.unwrap();
+        });
+    });
+
+    let mut counted: Vec<_> = snapshotter
+        .snapshot()
+        .into_vec()
+        .into_iter()
+        .map(|(key, _, _, value)| {
+            let label = key.key().labels().next().unwrap();
+            let value = match value {
+                DebugValue::Counter(count) => count,
+                DebugValue::Histogram(values) => values.len() as u64,
+                DebugValue::Gauge(_) => 0,
+            };
+            let name = key.key().name();
+            format!("{name} {}={} {value}", label.key(), label.value())
+        })
+        .collect();
+    counted.sort();
+    assert_eq!(
+        counted,
+        [
+            "timeout.expired phase=head 3",
+            "timeout.expired.duration phase=head 3",
+            "timeout.late refused=true 1",
+            "timeout.malformed header=grpc-timeout 1",
+        ]
+    );
+}
