@@ -9,6 +9,7 @@ mod heads;
 mod peers;
 mod phases;
 mod stacks;
+mod table;
 mod telemetry;
 mod uploads;
 
