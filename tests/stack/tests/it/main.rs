@@ -15,4 +15,6 @@ mod retry_pools;
 mod retry_tonic;
 mod retry_uploads;
 mod stacks;
+mod timeout_tonic;
+mod timeouts;
 mod tonic;
