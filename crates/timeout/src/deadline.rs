@@ -60,6 +60,7 @@ impl Deadline {
         Self::after_instant(Instant::now(), duration)
     }
 
+    #[inline]
     pub(crate) fn after_instant(now: Instant, duration: Duration) -> Self {
         const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 

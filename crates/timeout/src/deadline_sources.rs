@@ -65,7 +65,11 @@ impl DeadlineSources {
     }
 
     /// The least time that these headers give, from now on.
+    #[inline]
     pub(crate) fn read(&self, headers: &HeaderMap, grpc: bool) -> Option<Duration> {
+        if self.headers.is_empty() && !(grpc && self.grpc_timeout) {
+            return None;
+        }
         let mut least = None;
         let mut consider = |time: Option<Duration>, name: &str| match time {
             None => telemetry::malformed(name),

@@ -28,6 +28,7 @@ pin_project! {
 // === impl ResponseFuture ===
 
 impl<F> ResponseFuture<F> {
+    #[inline]
     pub(crate) const fn new(inner: F, wait: Wait) -> Self {
         Self {
             inner: Some(inner),

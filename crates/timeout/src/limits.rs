@@ -40,8 +40,15 @@ pub struct TimeoutPolicy {
 // === impl Limits ===
 
 impl Limits {
+    #[inline]
     pub(crate) fn any(&self) -> bool {
-        *self != Self::default()
+        self.total.is_some()
+            || self.head.is_some()
+            || self.response_idle.is_some()
+            || self.first_byte.is_some()
+            || self.response.is_some()
+            || self.request.is_some()
+            || self.request_idle.is_some()
     }
 
     /// The same limits, `total` excepted, this many times as long.

@@ -38,6 +38,7 @@ pub(crate) struct Facts {
 
 impl End {
     /// Decides by the request's [`Deadline`], by the time that its headers give it, and by the layer's `total`.
+    #[inline]
     pub(crate) fn new(
         now: Instant,
         deadline: Option<Deadline>,
@@ -59,6 +60,7 @@ impl End {
         }
     }
 
+    #[inline]
     pub(crate) fn whole(self) -> Option<Instant> {
         earlier(self.given, self.own)
     }
@@ -99,10 +101,12 @@ impl Strike {
 }
 
 /// A point in time this long after another; thirty years after it where the clock does not go further.
+#[inline]
 pub(crate) fn after(from: Instant, time: Duration) -> Instant {
     Deadline::after_instant(from, time).instant()
 }
 
+#[inline]
 pub(crate) fn earlier(one: Option<Instant>, two: Option<Instant>) -> Option<Instant> {
     match (one, two) {
         (Some(one), Some(two)) => Some(one.min(two)),

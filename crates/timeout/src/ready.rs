@@ -25,6 +25,7 @@ struct Wait {
 
 impl Readiness {
     /// The inner service is ready, or has failed.
+    #[inline]
     pub(crate) fn over(&mut self) {
         if self.wait.is_some() {
             *self = Self::default();
@@ -47,6 +48,7 @@ impl Readiness {
     }
 
     /// The limit that struck before this call.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<Elapsed> {
         let struck = self.struck.take()?;
         self.wait = None;

@@ -47,6 +47,7 @@ impl Refusal {
     }
 
     /// Says whether a request with a deadline is refused, which has `passed` or not.
+    #[inline]
     pub(crate) fn refuses(&self, passed: bool) -> bool {
         match &self.0 {
             Mode::All => passed,

@@ -44,6 +44,7 @@ impl<B> RequestBody<B> {
         Self::new(inner, None, None)
     }
 
+    #[inline]
     pub(crate) const fn new(inner: B, idle: Option<Duration>, upload: Option<Arc<Upload>>) -> Self {
         Self {
             inner,

@@ -79,6 +79,7 @@ pub(crate) struct Watch {
 // === impl ResponseBody ===
 
 impl<B> ResponseBody<B> {
+    #[inline]
     pub(crate) const fn new(body: B, watch: Watch) -> Self {
         Self {
             content: Content::Inner { body },
@@ -231,6 +232,7 @@ impl Body for Nothing {
 
 impl Watch {
     /// Watches nothing yet.
+    #[inline]
     pub(crate) const fn new(started: Instant) -> Self {
         Self {
             started,
@@ -297,6 +299,7 @@ impl Watch {
 }
 
 /// In nanoseconds; what does not fit is for ever.
+#[inline]
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(NEVER)
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Method, Request, Response, Version};
 use http_body::Body;
 use portcullis_gateway_error::Audience;
 use tokio::time::Instant;
@@ -90,9 +90,10 @@ where
         }
 
         let deadline = request.extensions().get::<Deadline>().copied();
-        let policy = request.extensions().get::<TimeoutPolicy>().copied();
+        let policy = request.extensions().get::<TimeoutPolicy>();
         let said = settings.sources.read(request.headers(), audience.is_grpc());
-        let over = settings.limits_for(policy.as_ref());
+        let on_streams = policy.and_then(|policy| policy.total_on_streams);
+        let over = settings.limits_for(policy);
         let limits = over.as_deref().unwrap_or(&settings.limits);
         if deadline.is_none() && said.is_none() && !limits.any() {
             let request = request.map(|body| self.convert.convert(RequestBody::unlimited(body)));
@@ -119,20 +120,22 @@ where
             settings.tell(&mut request, deadline, end, now, audience.is_grpc());
         }
 
-        let mut wait = Wait::new(settings, audience, now);
-        wait.end = end;
-        wait.head = limits.head;
-        wait.note(&request, policy.as_ref());
         let idle = limits.request_idle;
         let watched = idle.is_some()
             || limits.request.is_some()
             || (settings.head_from == HeadStart::RequestSent
                 && (limits.head.is_some() || limits.first_byte.is_some()));
-        if watched && !request.body().is_end_stream() {
-            wait.upload = Some(Upload::new(now));
-        }
-        wait.over = over;
-        let upload = wait.upload.clone();
+        let upload = (watched && !request.body().is_end_stream()).then(|| Upload::new(now));
+        let wait = Wait {
+            end,
+            head: limits.head,
+            upload: upload.clone(),
+            total_on_streams: on_streams.unwrap_or(settings.total_on_streams),
+            connect: request.method() == Method::CONNECT,
+            http1: request.version() <= Version::HTTP_11,
+            over,
+            ..Wait::new(settings, audience, now)
+        };
         let request = request.map(|body| {
             let body = RequestBody::new(body, idle, upload);
             self.convert.convert(body)
@@ -145,6 +148,7 @@ where
 
 impl Settings {
     /// The limits of a request, where they are not those of the layer.
+    #[inline]
     fn limits_for(&self, policy: Option<&TimeoutPolicy>) -> Option<Box<Limits>> {
         let factor = self.scale.as_ref().map_or(1.0, |scale| scale.factor());
         let scaled = factor < 1.0;
@@ -165,6 +169,7 @@ impl Settings {
     }
 
     /// Tells those inside when the exchange ends.
+    #[inline]
     fn tell<B>(
         &self,
         request: &mut Request<B>,

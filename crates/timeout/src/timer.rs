@@ -12,6 +12,7 @@ pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
 // === impl Timer ===
 
 impl Timer {
+    #[inline]
     pub(crate) const fn new() -> Self {
         Self(None)
     }

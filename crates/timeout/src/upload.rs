@@ -53,6 +53,7 @@ impl Upload {
 // === impl UploadEnd ===
 
 impl UploadEnd {
+    #[inline]
     pub(crate) const fn new(upload: Option<Arc<Upload>>) -> Self {
         Self(upload)
     }
@@ -69,6 +70,7 @@ impl UploadEnd {
         }
     }
 
+    #[inline]
     pub(crate) fn end(&mut self) {
         if let Some(upload) = self.0.take() {
             let nanos = upload.started.elapsed().as_nanos();

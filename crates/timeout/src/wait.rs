@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use portcullis_gateway_error::{Answer, Audience, Delivery, ErrorKind, Failure, GrpcCode};
 use tokio::time::Instant;
 
@@ -13,29 +13,30 @@ use crate::policy::{End, Facts, Strike};
 use crate::response_body::{NEVER, ResponseBody, Watch, nanos};
 use crate::timer::Timer;
 use crate::upload::Upload;
-use crate::{Elapsed, HeadStart, Phase, TimeoutPolicy, telemetry};
+use crate::{Elapsed, HeadStart, Phase, telemetry};
 
 /// What the future must know until the head is there.
 #[derive(Debug)]
 pub(crate) struct Wait {
-    settings: Arc<Settings>,
-    audience: Audience,
-    started: Instant,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) audience: Audience,
+    pub(crate) started: Instant,
     pub(crate) end: End,
     pub(crate) head: Option<Duration>,
     /// The limits of this request, where they are not those of the layer.
     pub(crate) over: Option<Box<Limits>>,
     /// Where a limit depends on the request body, and there is one.
     pub(crate) upload: Option<Arc<Upload>>,
-    timer: Timer,
-    total_on_streams: bool,
-    connect: bool,
-    http1: bool,
+    pub(crate) timer: Timer,
+    pub(crate) total_on_streams: bool,
+    pub(crate) connect: bool,
+    pub(crate) http1: bool,
 }
 
 // === impl Wait ===
 
 impl Wait {
+    #[inline]
     pub(crate) fn new(settings: &Arc<Settings>, audience: Audience, started: Instant) -> Self {
         Self {
             settings: Arc::clone(settings),
@@ -52,15 +53,6 @@ impl Wait {
             total_on_streams: settings.total_on_streams,
             connect: false,
             http1: false,
-        }
-    }
-
-    /// Remembers what else the answer depends on.
-    pub(crate) fn note<B>(&mut self, request: &Request<B>, policy: Option<&TimeoutPolicy>) {
-        self.connect = request.method() == Method::CONNECT;
-        self.http1 = request.version() <= Version::HTTP_11;
-        if let Some(holds) = policy.and_then(|policy| policy.total_on_streams) {
-            self.total_on_streams = holds;
         }
     }
 
@@ -115,6 +107,7 @@ impl Wait {
     }
 
     /// Which limit of the request body struck, if one did.
+    #[inline]
     pub(crate) fn request_struck(&self) -> Option<Elapsed> {
         self.upload.as_ref().and_then(|upload| upload.struck())
     }
@@ -126,6 +119,7 @@ impl Wait {
     }
 
     /// Takes the head of the inner service, and limits its body.
+    #[inline]
     pub(crate) fn guard<B>(&mut self, response: Response<B>) -> Response<ResponseBody<B>> {
         if self.settings.adaptive_head.is_some() {
             let from = self.head_starts().unwrap_or(self.started);
@@ -135,10 +129,12 @@ impl Wait {
         response.map(|body| ResponseBody::new(body, watch))
     }
 
+    #[inline]
     fn watch<B>(&mut self, response: &Response<B>) -> Watch {
-        let limits = *self.limits();
         let mut watch = Watch::new(self.started);
         let whole = self.end.whole();
+        let timer = std::mem::take(&mut self.timer);
+        let limits = self.limits();
         let body = limits.response.is_some() || limits.response_idle.is_some();
         if whole.is_none() && limits.first_byte.is_none() && !body {
             return watch;
@@ -165,7 +161,7 @@ impl Wait {
             }
         }
         watch.framing = Framing::new(content, self.settings.sse_error_event);
-        watch.timer = std::mem::take(&mut self.timer);
+        watch.timer = timer;
         watch
     }
 
