@@ -365,7 +365,7 @@ where
 }
 
 /// Bytes and allocations that one exchange holds, of so many whose body is pending.
-fn bodies<S, B>(service: S, exchanges: usize) -> String
+fn bodies<S, B>(service: &S, exchanges: usize) -> String
 where
     S: Service<Sent, Response = Response<B>> + Clone,
     B: Body<Data = Bytes>,
@@ -470,7 +470,7 @@ fn main() {
     println!("\n| memory, allocations of an exchange that waits | for the head | for a frame |");
     println!("|---|--:|--:|");
     let memory = |name: &str, head: String, body: String| println!("| {name} | {head} | {body} |");
-    memory(BARE, heads(never, exchanges), bodies(Silent, exchanges));
+    memory(BARE, heads(never, exchanges), bodies(&Silent, exchanges));
     let idle = tower_http::ResponseBodyTimeoutLayer::new(LONG);
     let deadline = tower_http::ResponseBodyDeadlineLayer::new(LONG);
     let head = tower_http::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LONG);
@@ -480,18 +480,18 @@ fn main() {
             idle.layer(deadline.layer(head.clone().layer(never))),
             exchanges,
         ),
-        bodies(idle.layer(deadline.layer(head.layer(Silent))), exchanges),
+        bodies(&idle.layer(deadline.layer(head.layer(Silent))), exchanges),
     );
     let ours = TimeoutLayer::new(LONG).response_idle(LONG);
     memory(
         "ours: total and response_idle",
         heads(ours.clone().share_deadline(false).layer(never), exchanges),
-        bodies(ours.layer(Silent), exchanges),
+        bodies(&ours.layer(Silent), exchanges),
     );
     memory(
         "ours: all",
         heads(all().layer(never), exchanges),
-        bodies(all().layer(Silent), exchanges),
+        bodies(&all().layer(Silent), exchanges),
     );
 }
 

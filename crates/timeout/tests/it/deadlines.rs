@@ -55,8 +55,7 @@ async fn seen(
         request.extensions_mut().insert(Deadline::after(ms(after)));
     }
     service.oneshot(request).await.unwrap();
-    let seen = seen.lock().unwrap().take();
-    seen
+    seen.lock().unwrap().take()
 }
 
 const GRPC: (&str, &str) = ("content-type", "application/grpc");

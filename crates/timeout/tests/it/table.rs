@@ -201,7 +201,7 @@ async fn exchange(phase: Phase, protocol: Protocol, side: Side) -> (Seen, Option
             })
             .await;
             let inner = service_fn(plain);
-            let layer = layer(phase).map_body(|body| BodyExt::boxed_unsync(body));
+            let layer = layer(phase).map_body(BodyExt::boxed_unsync);
             let service = layer.layer(late(phase, inner));
             let request = request_of(phase, protocol);
             service.oneshot(request).await.map(any)
@@ -216,9 +216,8 @@ async fn exchange(phase: Phase, protocol: Protocol, side: Side) -> (Seen, Option
             plain(request_of(phase, protocol)).await
         }
     };
-    let response = match response {
-        Ok(response) => response,
-        Err(_) => return (Seen::Cut, None),
+    let Ok(response) = response else {
+        return (Seen::Cut, None);
     };
     let struck = response.extensions().get::<Elapsed>().map(Elapsed::phase);
     let status = response.status().as_u16();

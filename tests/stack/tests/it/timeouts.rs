@@ -1,7 +1,7 @@
 //! Limits against peers that are slow on a real wire.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body as AxumBody;
@@ -14,7 +14,7 @@ use portcullis::timeout::{Elapsed, Phase, TimeoutLayer};
 use portcullis_faulty_upstream::{RawStep, RawUpstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower::{Layer, ServiceExt};
 
 use crate::clients::{Chunks, Protocol};
