@@ -60,6 +60,12 @@ impl TryFrom<Config> for Stack {
             let probe = health_check.probe((), "http://upstream");
             let _checked = probe.map_err(|mistake| mistake.within("health_check"))?;
         }
+        if let (Some(whole), Some(attempt)) = (config.timeout.total, config.attempt_timeout.total)
+            && attempt > whole
+        {
+            let message = format!("must not be longer than timeout.total, {attempt:?} > {whole:?}");
+            return Err(InvalidConfig::new("total", message).within("attempt_timeout"));
+        }
         let mapping: Mapping = layer("param_mapping", config.param_mapping)?;
         Ok(Self::new()
             .gateway_error(layer::<GatewayErrorLayer, _>(
@@ -126,6 +132,10 @@ mod tests {
             (
                 json!({"attempt_timeout": {"head": "0s"}}),
                 "attempt_timeout.head",
+            ),
+            (
+                json!({"timeout": {"total": "1s"}, "attempt_timeout": {"total": "2s"}}),
+                "attempt_timeout.total",
             ),
             (json!({"health_check": {"rise": 0}}), "health_check.rise"),
             (json!({"health_check": {"path": "x"}}), "health_check.path"),

@@ -70,7 +70,7 @@
 //! body type gets [`map_body`](TimeoutLayer::map_body).
 //!
 //! # Cost
-//! No lock, no task. A call reads the clock once. There is no timer before something was pending, and none for a frame that is ready, which reads no clock either; an
+//! No lock, no task. A call reads the clock once, and again at the head for `first_byte`, `response` and `adaptive_head`. There is no timer before something was pending, and none for a frame that is ready, which reads no clock either; an
 //! exchange has one timer, in one box, that moves from the future to the body. A new `Deadline` is an entry in the request's extensions; `request`, `request_idle` and
 //! [`HeadStart::RequestSent`] cost one allocation for a request with a body, a `TimeoutPolicy`, `scale` and `adaptive_head` one more.
 //!

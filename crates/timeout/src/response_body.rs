@@ -135,22 +135,29 @@ where
             ContentProj::Inner { body } => body,
             ContentProj::Ours { rest } => return Poll::Ready(Ours::next(rest).map(Ok)),
         };
-        // The frame first: one that is there when the limit strikes still counts. It is moved once only, since a frame is as large as its trailers.
-        let frame = match body.poll_frame(cx) {
-            Poll::Ready(Some(frame)) => frame,
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => {
-                return this
-                    .watch
-                    .poll(cx)
-                    .map(|elapsed| Some(Self::cut(this.content, this.watch, elapsed)));
+        // The frame first: one that is there when the limit strikes still counts.
+        Poll::Ready(match body.poll_frame(cx) {
+            // Only what it holds is moved: a frame is as large as trailers.
+            Poll::Ready(Some(Ok(frame))) => Some(Ok(match frame.into_data() {
+                Ok(data) => {
+                    this.watch.passed(Some(&data));
+                    Frame::data(data)
+                }
+                Err(frame) => {
+                    this.watch.passed(None);
+                    frame
+                }
+            })),
+            Poll::Ready(None) => None,
+            Poll::Ready(Some(Err(error))) => {
+                this.content.set(Content::Ours { rest: None });
+                Some(Err(error.into()))
             }
-        };
-        match &frame {
-            Ok(frame) => this.watch.passed(frame),
-            Err(_) => this.content.set(Content::Ours { rest: None }),
-        }
-        Poll::Ready(Some(frame.map_err(Into::into)))
+            Poll::Pending => {
+                let elapsed = ready!(this.watch.poll(cx));
+                Some(Self::cut(this.content, this.watch, elapsed))
+            }
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -248,12 +255,13 @@ impl Watch {
         }
     }
 
-    /// A frame came.
-    fn passed(&mut self, frame: &Frame<Bytes>) {
+    /// A frame came, with data or with trailers.
+    #[inline]
+    fn passed(&mut self, data: Option<&Bytes>) {
         self.since = NEVER;
         self.first = NEVER;
         if !matches!(self.framing, Framing::Plain)
-            && let Some(data) = frame.data_ref()
+            && let Some(data) = data
         {
             self.framing.passed(data);
         }

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -169,14 +171,14 @@ where
             let _ = server.serve_connection(io, service).await;
         }
     });
-    type Send = std::sync::Arc<dyn Fn(Request<AnyBody>) -> Answering + std::marker::Send + Sync>;
+    type Send = Arc<dyn Fn(Request<AnyBody>) -> Answering + std::marker::Send + Sync>;
     let io = TokioIo::new(near);
     let send: Send = if http1 {
         let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         tokio::spawn(connection);
-        let sender = std::sync::Arc::new(tokio::sync::Mutex::new(sender));
-        std::sync::Arc::new(move |request| {
-            let sender = std::sync::Arc::clone(&sender);
+        let sender = Arc::new(tokio::sync::Mutex::new(sender));
+        Arc::new(move |request| {
+            let sender = Arc::clone(&sender);
             Box::pin(async move { Ok(any(sender.lock().await.send_request(request).await?)) })
         })
     } else {
@@ -184,7 +186,7 @@ where
         let handshake = hyper::client::conn::http2::handshake(executor, io).await;
         let (sender, connection) = handshake.unwrap();
         tokio::spawn(connection);
-        std::sync::Arc::new(move |request| {
+        Arc::new(move |request| {
             let mut sender = sender.clone();
             Box::pin(async move { Ok(any(sender.send_request(request).await?)) })
         })
@@ -300,5 +302,48 @@ async fn the_upstream_of_the_table_is_in_time_without_limits() {
                 .len(),
             12
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_resets_a_stream_of_http2_and_ends_a_connection_of_http1() {
+    for (protocol, expected) in [(Protocol::Http1, None), (Protocol::Http2, Some(200))] {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (calls, end) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&ended));
+        let plain = client(protocol, move |_| {
+            let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
+            let guard = Guard(Arc::clone(&end));
+            Box::pin(async move {
+                if first {
+                    std::future::pending::<()>().await;
+                }
+                drop(guard);
+                Ok(any(answer_after(ms(0)).await?))
+            }) as Answering
+        })
+        .await;
+        let service = TimeoutLayer::default()
+            .head(ms(100))
+            .map_body(BodyExt::boxed_unsync)
+            .layer(service_fn(plain));
+        let request = || request_of(Phase::Head, protocol);
+
+        let first = service.clone().oneshot(request()).await.unwrap();
+        sleep(ms(10)).await;
+        let work_has_ended = ended.load(Ordering::SeqCst) == 1;
+        let second = service.oneshot(request()).await;
+
+        assert_eq!(first.status(), 504, "{protocol:?}");
+        assert!(work_has_ended, "{protocol:?}: the server knows of it");
+        let second = second.ok().map(|response| response.status().as_u16());
+        assert_eq!(second, expected, "{protocol:?}: there is one connection");
+    }
+}
+
+struct Guard(Arc<AtomicUsize>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
