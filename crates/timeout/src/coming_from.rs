@@ -127,6 +127,7 @@
 //! | setting | here | what differs |
 //! |---|---|---|
 //! | tonic: `Server::timeout` | `total` of a layer of the server | to the last byte; `DEADLINE_EXCEEDED`, where tonic says `CANCELLED` |
+//! | tonic: what a server makes of `grpc-timeout` by itself | [`DeadlineSources::offset`](crate::DeadlineSources::offset) | it says `CANCELLED`, unless a layer inside answers sooner; a layer of the caller says `DEADLINE_EXCEEDED` all the same |
 //! | tonic: `Endpoint::timeout` | `total` around the channel, with [`map_body`](crate::TimeoutLayer::map_body) | the server is told |
 //! | tonic: `Request::set_timeout` | the same | it is kept to, to the last byte |
 //! | reqwest: `timeout` | `total` | |

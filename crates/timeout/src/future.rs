@@ -74,7 +74,10 @@ where
             (Poll::Ready(result), _) => match wait.request_struck() {
                 // What came of it that the request body was cut is not for the caller.
                 Some(elapsed) if is_failure(&result) => elapsed,
-                _ => return Poll::Ready(result.map(|response| wait.guard(response))),
+                _ => match wait.cancelled_late(&result) {
+                    Some(elapsed) => elapsed,
+                    None => return Poll::Ready(result.map(|response| wait.guard(response))),
+                },
             },
             (Poll::Pending, Some(refused)) => *refused,
             (Poll::Pending, None) => ready!(wait.poll(cx)),

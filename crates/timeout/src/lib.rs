@@ -50,7 +50,7 @@
 //! # The deadline
 //! The end of the exchange is a [`Deadline`] in the request's extensions, for all layers and handlers inside. It is the least of the one that the request came with, of
 //! `grpc-timeout` and other headers ([`DeadlineSources`]) and of the layer's own `total`. What is left is told to the next hop ([`Propagation`]), anew for each attempt
-//! of a retry outside. A request whose deadline has passed is answered at once, and the inner service is not called ([`Refusal`]).
+//! of a retry outside. Where the next hop cancels a gRPC call because of it, sooner than our timer, the caller gets `DEADLINE_EXCEEDED` all the same. A request whose deadline has passed is answered at once, and the inner service is not called ([`Refusal`]).
 //!
 //! # Defaults
 //! | setting | default | why |

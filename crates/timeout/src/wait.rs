@@ -112,6 +112,28 @@ impl Wait {
         self.upload.as_ref().and_then(|upload| upload.struck())
     }
 
+    /// Says whether a gRPC call was cancelled because its deadline passed: whoever was told of it, tonic's channel and server among them, may be sooner than our own timer,
+    /// and says CANCELLED or gives an error.
+    #[inline]
+    pub(crate) fn cancelled_late<B, E>(&self, result: &Result<Response<B>, E>) -> Option<Elapsed> {
+        if !self.audience.is_grpc() {
+            return None;
+        }
+        let end = self.end.whole()?;
+        let cancelled = result.as_ref().map_or(true, |response| {
+            GrpcCode::from_headers(response.headers()) == Some(GrpcCode::Cancelled)
+        });
+        if !cancelled || end > Instant::now() + TICK {
+            return None;
+        }
+        let limit = end.saturating_duration_since(self.started);
+        Some(telemetry::struck(
+            Phase::Total,
+            limit,
+            self.started.elapsed(),
+        ))
+    }
+
     fn record(&self, elapsed: Duration) {
         if let Some(adaptive) = &self.settings.adaptive_head {
             adaptive.record(elapsed);
@@ -223,3 +245,6 @@ impl Wait {
             .is_some_and(|upload| upload.is_waiting())
     }
 }
+
+/// How exact timers are.
+const TICK: Duration = Duration::from_millis(1);

@@ -108,6 +108,38 @@ async fn tower_http_answers_grpc_with_a_bare_504_and_tonic_with_cancelled_and_we
 }
 
 #[tokio::test(start_paused = true)]
+async fn tonic_says_cancelled_or_fails_when_the_deadline_passes_and_we_look_at_the_clock() {
+    for (wait, error, expected) in [
+        (100, false, Ok("4")),
+        (99, false, Ok("4")),
+        (100, true, Ok("4")),
+        (50, false, Ok("1")),
+        (50, true, Err("timeout expired")),
+    ] {
+        let service = TimeoutLayer::new(ms(100)).layer(service_fn(move |_| async move {
+            tokio::time::sleep(ms(wait)).await;
+            if error {
+                return Outcome::Err("timeout expired".into());
+            }
+            let response = Response::builder().header("grpc-status", "1");
+            Ok(response.body(ScriptBody::chunks([])).unwrap())
+        }));
+        let mut grpc = request();
+        let content_type = "application/grpc".parse().unwrap();
+        grpc.headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
+
+        let result = service.oneshot(grpc).await;
+
+        let result = result
+            .map(|response| response.headers()["grpc-status"].clone())
+            .map_err(|error| error.to_string());
+        let result = result.as_ref().map(|status| status.to_str().unwrap());
+        assert_eq!(result.map_err(String::as_str), expected, "after {wait}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn tonic_ends_its_limit_at_the_head_and_ours_holds_to_the_last_byte() {
     let service = TimeoutLayer::new(ms(100)).layer(service_fn(|_| async {
         let steps = (0..100).flat_map(|_| [Step::Wait(ms(30)), Step::data("a")]);
