@@ -70,7 +70,9 @@ where
         let Some(wait) = this.wait else {
             return polled.map_ok(unlimited);
         };
-        let elapsed = match (polled, this.refused.take()) {
+        let refused = this.refused.take();
+        let called = refused.is_none();
+        let elapsed = match (polled, refused) {
             (Poll::Ready(result), _) => match wait.request_struck() {
                 // What came of it that the request body was cut is not for the caller.
                 Some(elapsed) if is_failure(&result) => elapsed,
@@ -84,7 +86,7 @@ where
         };
         // Ended before it is answered for, so that layers further out see what it left behind.
         this.inner.set(None);
-        Poll::Ready(Ok(wait.answer(elapsed)))
+        Poll::Ready(Ok(wait.answer(elapsed, called)))
     }
 }
 

@@ -187,8 +187,8 @@ impl Wait {
         watch
     }
 
-    /// Answers for a limit that struck.
-    pub(crate) fn answer<B>(&self, elapsed: Elapsed) -> Response<ResponseBody<B>> {
+    /// Answers for a limit that struck, before the inner service was called or after.
+    pub(crate) fn answer<B>(&self, elapsed: Elapsed, called: bool) -> Response<ResponseBody<B>> {
         let limit = elapsed.limit();
         let refused = |kind| Failure::new(kind).delivered(Delivery::NotSent);
         let (failure, status, detail) = match elapsed.phase() {
@@ -212,7 +212,8 @@ impl Wait {
                 StatusCode::REQUEST_TIMEOUT,
                 format!("nothing of the request came for {limit:?}"),
             ),
-            phase if limit.is_zero() => (
+            // Not by the limit: that of a call which was made may be zero, too.
+            phase if !called => (
                 refused(phase.kind()),
                 self.settings.status,
                 "the deadline had passed before the call".to_owned(),

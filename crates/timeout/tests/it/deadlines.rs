@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use portcullis_gateway_error::{Delivery, Failure};
 use portcullis_timeout::{
     Deadline, DeadlineHeader, DeadlineSources, Elapsed, Phase, Propagation, Refusal, RequestBody,
-    TimeoutLayer,
+    TimeoutLayer, TimeoutPolicy,
 };
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
@@ -280,4 +280,31 @@ async fn nested_layers_and_what_a_handler_runs_see_it_shrink() {
     let response = outer.oneshot(request()).await.unwrap();
 
     assert_eq!(response.status(), 200, "ready at the limit, so it counts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_called_is_never_said_to_be_unsent() {
+    for (layer, policy) in [
+        (TimeoutLayer::default().head(ms(0)), TimeoutPolicy::new()),
+        (TimeoutLayer::new(ms(0)), TimeoutPolicy::new()),
+        (TimeoutLayer::default(), TimeoutPolicy::new().head(ms(0))),
+        (
+            TimeoutLayer::default().head(ms(100)).scale(|| 0.0),
+            TimeoutPolicy::new(),
+        ),
+    ] {
+        let name = format!("{layer:?} {policy:?}");
+        let (probe, handle) =
+            portcullis_test_support::Probe::<_, BoxError>::new(|_| answer_after(ms(50)));
+        let mut request = request();
+        request.extensions_mut().insert(policy);
+
+        let response = layer.layer(probe).oneshot(request).await.unwrap();
+
+        assert_eq!(handle.calls(), 1, "{name}");
+        let elapsed: &Elapsed = response.extensions().get().unwrap();
+        assert_eq!(elapsed.limit(), ms(0), "{name}");
+        let failure: &Failure = response.extensions().get().unwrap();
+        assert_ne!(failure.delivery(), Delivery::NotSent, "{name}");
+    }
 }
