@@ -5,6 +5,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::timer::poll_sleep;
 use crate::{Phase, TimeoutError, telemetry};
 
 /// When an exchange must be over, in the extensions of its request.
@@ -116,7 +117,7 @@ impl<F: Future> Future for Run<F> {
             this.sleep.set(Some(sleep_until(at)));
         }
         if let Some(sleep) = this.sleep.as_pin_mut() {
-            ready!(sleep.poll(cx));
+            ready!(poll_sleep(sleep, cx));
         }
         let limit = at.saturating_duration_since(*this.started);
         let elapsed = telemetry::struck(Phase::Total, limit, this.started.elapsed());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::timer::poll_sleep;
 use crate::{Elapsed, Phase, telemetry};
 
 /// What one instance of the service knows of its wait for the inner one.
@@ -42,7 +43,7 @@ impl Readiness {
             let sleep = Box::pin(sleep_until(crate::policy::after(since, limit)));
             Box::new(Wait { since, sleep })
         });
-        ready!(wait.sleep.as_mut().poll(cx));
+        ready!(poll_sleep(wait.sleep.as_mut(), cx));
         self.struck = Some(telemetry::struck(Phase::Ready, limit, wait.since.elapsed()));
         Poll::Ready(())
     }

@@ -1,6 +1,7 @@
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The one timer of an exchange: made when something was pending for the first time, and moved from then on.
@@ -23,7 +24,13 @@ impl Timer {
         if sleep.deadline() != at {
             sleep.as_mut().reset(at);
         }
-        ready!(sleep.as_mut().poll(cx));
-        Poll::Ready(())
+        poll_sleep(sleep.as_mut(), cx)
     }
+}
+
+/// Polls it whether or not the task has used up what tokio lets it do in one poll.
+///
+/// Whoever is always ready uses that up, and a `Sleep` is then pending whatever the time is: no limit would ever strike.
+pub(crate) fn poll_sleep(sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    pin!(unconstrained(sleep)).poll(cx)
 }

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bodies;
+mod busy;
 mod contract;
 mod deadlines;
 mod endings;
