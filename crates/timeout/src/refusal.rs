@@ -1,5 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use http::Request;
+use tokio::time::Instant;
+
+use crate::Deadline;
 
 /// What becomes of requests whose deadline has passed when they arrive.
 ///
@@ -23,6 +29,10 @@ struct Cap {
     balance: AtomicI64,
 }
 
+/// In a request's extensions: its headers give it no time, and it was let through all the same. Layers further in do not refuse it either.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LetThrough;
+
 // === impl Refusal ===
 
 impl Refusal {
@@ -31,7 +41,8 @@ impl Refusal {
         Self(Mode::All)
     }
 
-    /// Refuses at most this share of the requests that have a deadline, 0 to 1, and ten beyond it; lets the others through, with no regard to the deadline that has passed.
+    /// Refuses at most this share of the requests that have a deadline, 0 to 1, and ten beyond it; lets the others through, with no regard to the deadline that has passed,
+    /// here or in a layer further in.
     ///
     /// A share outside of 0 to 1 is taken for the nearer of both.
     pub fn at_most(share: f32) -> Self {
@@ -76,6 +87,28 @@ impl Cap {
                 Some(if refused { paid - WHOLE } else { paid })
             });
         refused
+    }
+}
+
+// === impl LetThrough ===
+
+impl LetThrough {
+    /// Takes what has passed from a request, so that nobody further in goes by it. Returns its deadline if that is still to come.
+    pub(crate) fn mark<B>(
+        request: &mut Request<B>,
+        deadline: Option<Deadline>,
+        said: &mut Option<Duration>,
+        now: Instant,
+    ) -> Option<Deadline> {
+        // The header stays, for the next hop to decide by itself.
+        if said.take_if(|said| said.is_zero()).is_some() {
+            request.extensions_mut().insert(Self);
+        }
+        let in_time = deadline.filter(|deadline| deadline.instant() > now);
+        if in_time.is_none() && deadline.is_some() {
+            request.extensions_mut().remove::<Deadline>();
+        }
+        in_time
     }
 }
 

@@ -13,6 +13,7 @@ use crate::limits::Limits;
 use crate::map_body::ConvertBody;
 use crate::policy::End;
 use crate::ready::Readiness;
+use crate::refusal::LetThrough;
 use crate::request_body::RequestBody;
 use crate::response_body::ResponseBody;
 use crate::upload::Upload;
@@ -92,6 +93,7 @@ where
         let deadline = request.extensions().get::<Deadline>().copied();
         let policy = request.extensions().get::<TimeoutPolicy>();
         let said = settings.sources.read(request.headers(), audience.is_grpc());
+        let mut said = said.filter(|_| request.extensions().get::<LetThrough>().is_none());
         let on_streams = policy.and_then(|policy| policy.total_on_streams);
         let over = settings.limits_for(policy);
         let limits = over.as_deref().unwrap_or(&settings.limits);
@@ -112,13 +114,11 @@ where
                     let wait = Wait::new(settings, audience, now);
                     return ResponseFuture::refused(wait, late);
                 }
-                end = End::new(now, None, None, limits.total, max);
-            } else {
-                settings.tell(&mut request, deadline, end, now, audience.is_grpc());
+                let in_time = LetThrough::mark(&mut request, deadline, &mut said, now);
+                end = End::new(now, in_time, said, limits.total, max);
             }
-        } else {
-            settings.tell(&mut request, deadline, end, now, audience.is_grpc());
         }
+        settings.tell(&mut request, deadline, end, now, audience.is_grpc());
 
         let idle = limits.request_idle;
         let watched = idle.is_some()

@@ -308,3 +308,37 @@ async fn what_was_called_is_never_said_to_be_unsent() {
         assert_ne!(failure.delivery(), Delivery::NotSent, "{name}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_lets_through_late_is_not_refused_further_in() {
+    for mode in [Refusal::count_only(), Refusal::at_most(0.0)] {
+        for grpc in [false, true] {
+            let (probe, handle) =
+                portcullis_test_support::Probe::<_, BoxError>::new(|_| answer_after(ms(0)));
+            // The cap lets ten through first that are refused.
+            let service = TimeoutLayer::default()
+                .late_requests(mode.clone())
+                .layer(TimeoutLayer::new(ms(100)).layer(probe));
+            let mut last = None;
+            for _ in 0..20 {
+                let mut request = request();
+                if grpc {
+                    let headers = request.headers_mut();
+                    headers.insert("content-type", "application/grpc".parse().unwrap());
+                    headers.insert("grpc-timeout", "0n".parse().unwrap());
+                } else {
+                    request.extensions_mut().insert(Deadline::after(ms(0)));
+                }
+                let response = service.clone().oneshot(request).await.unwrap();
+                last = Some(response.extensions().get::<Elapsed>().is_some());
+            }
+
+            assert!(
+                handle.calls() >= 10,
+                "{mode:?} grpc {grpc}: {}",
+                handle.calls()
+            );
+            assert_eq!(last, Some(false), "{mode:?} grpc {grpc}");
+        }
+    }
+}
