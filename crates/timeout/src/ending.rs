@@ -166,6 +166,17 @@ impl Content {
     }
 }
 
+/// Says whether the bytes of a body are not those of its content type: plain text has no place among them.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    let encodings = headers.get_all(header::CONTENT_ENCODING);
+    encodings.iter().any(|encoding| {
+        !encoding
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"identity")
+    })
+}
+
 const PREFIX: u8 = 5;
 /// What a stream of events stands after when it begins.
 const BLANK: u32 = 0x0a0a_0a0a;

@@ -171,7 +171,7 @@ impl<M> TimeoutLayer<M> {
 
     /// Says whether a stream of events that is cut between two events ends with `event: error` instead of an error of the body. Default: false.
     ///
-    /// Its data is an object with `error`, `phase` and `limit_ms`.
+    /// Its data is an object with `error`, `phase` and `limit_ms`. A stream with a `content-encoding` ends with the error: plain text would spoil it.
     pub fn sse_error_event(self, sent: bool) -> Self {
         self.set(|settings| settings.sse_error_event = sent)
     }

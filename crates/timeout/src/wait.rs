@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use portcullis_gateway_error::{Answer, Audience, Delivery, ErrorKind, Failure, GrpcCode};
 use tokio::time::Instant;
 
-use crate::ending::{Content, Framing};
+use crate::ending::{Content, Framing, is_encoded};
 use crate::layer::Settings;
 use crate::limits::Limits;
 use crate::policy::{End, Facts, Strike};
@@ -182,7 +182,8 @@ impl Wait {
                 watch.first = nanos(limit).saturating_sub(watch.first_spent);
             }
         }
-        watch.framing = Framing::new(content, self.settings.sse_error_event);
+        let readable = !is_encoded(response.headers());
+        watch.framing = Framing::new(content, self.settings.sse_error_event && readable);
         watch.timer = timer;
         watch
     }

@@ -101,3 +101,28 @@ async fn an_answer_in_band_tells_its_size() {
     assert!(!response.body().is_end_stream());
     assert_eq!(response.body().size_hint().exact(), length);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_event_in_plain_text_is_written_into_a_compressed_stream() {
+    for (encoding, expected) in [
+        (None, true),
+        (Some("identity"), true),
+        (Some("gzip"), false),
+    ] {
+        let layer = TimeoutLayer::default()
+            .response_idle(ms(100))
+            .sse_error_event(true);
+        let service = layer.layer(service_fn(move |_| async move {
+            let mut response = Response::builder().header("content-type", "text/event-stream");
+            if let Some(encoding) = encoding {
+                response = response.header("content-encoding", encoding);
+            }
+            Outcome::Ok(response.body(ScriptBody::new([Step::Stall])).unwrap())
+        }));
+
+        let body = service.oneshot(request()).await.unwrap().into_body();
+
+        let event = body.collect().await.ok();
+        assert_eq!(event.is_some(), expected, "{encoding:?}");
+    }
+}
