@@ -19,6 +19,9 @@ pub(crate) struct Limits {
 /// What it does not name stays as the layer has it. `ready` alone cannot be replaced: it is over before there is a request. A [`Deadline`](crate::Deadline) of
 /// the request, and what its headers say, hold beside it: nobody makes them longer.
 ///
+/// Every layer that the request comes to takes it, and gets limits that it had not: with one layer outside of a retry and one inside, a `head` for the attempt ends
+/// the whole after the first one. Such a policy is put in between the two.
+///
 /// ```
 /// use std::time::Duration;
 /// use http::Request;
