@@ -118,6 +118,8 @@ mod rule;
 mod service;
 mod tree;
 
+mod stream;
+
 pub use crate::address::Address;
 pub use crate::body::{RequestBody, ResponseBody};
 #[cfg(feature = "config")]
@@ -127,6 +129,11 @@ pub use crate::layer::ParamMappingLayer;
 pub use crate::mapping::{DEFAULT_MAX_BODY_BYTES, Mapping, MappingBuilder};
 pub use crate::rule::Rule;
 pub use crate::service::ParamMapping;
+
+pub use crate::stream::{
+    AtEof, DEFAULT_MAX_EVENT_BYTES, Edit, Editor, Event, EventBody, EventParser, Fields, Framing,
+    FramingError, Keys, Piece, SseEvent,
+};
 
 #[cfg(all(doctest, feature = "config"))]
 #[doc = include_str!("../README.md")]

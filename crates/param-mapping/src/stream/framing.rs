@@ -1,0 +1,149 @@
+use std::error::Error;
+use std::fmt;
+
+/// How a stream is divided into events.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// `text/event-stream`, after [WHATWG HTML, section 9.2.5](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream):
+    /// an event ends at an empty line, and a line ends with CR, LF or CRLF.
+    #[default]
+    Sse,
+    /// One JSON text per line, `application/x-ndjson` and `application/jsonl`: an event ends at LF.
+    JsonLines,
+    /// One JSON array whose elements come one after another: each element is an event.
+    JsonArray,
+}
+
+/// What becomes of an event that the end of the stream cuts off.
+///
+/// For [`Framing::Sse`] that is one without the empty line, for [`Framing::JsonLines`] one without the line end. A
+/// cut element of a [`Framing::JsonArray`] is never an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtEof {
+    /// It counts as complete: several providers end their streams so. The default.
+    #[default]
+    Flush,
+    /// It is left out, bytes and all, as WHATWG HTML says for event streams.
+    Discard,
+}
+
+/// Says why a stream could not be divided into events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FramingError {
+    fault: Fault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fault {
+    TooLarge { limit: usize },
+    Malformed { expected: &'static str },
+}
+
+/// The longest event that is read unless another limit is set: 1 MiB.
+pub const DEFAULT_MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+// === impl Framing ===
+
+impl Framing {
+    /// The framing that a content type stands for; `None` for any other.
+    ///
+    /// An array is no content type of its own, so `application/json` is `None` as well.
+    #[must_use]
+    pub fn of_content_type(content_type: &str) -> Option<Self> {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let is = |name| essence.eq_ignore_ascii_case(name);
+        if is("text/event-stream") {
+            Some(Self::Sse)
+        } else if JSON_LINES.iter().any(|name| is(name)) {
+            Some(Self::JsonLines)
+        } else {
+            None
+        }
+    }
+}
+
+// === impl FramingError ===
+
+impl FramingError {
+    pub(crate) const fn too_large(limit: usize) -> Self {
+        Self {
+            fault: Fault::TooLarge { limit },
+        }
+    }
+
+    pub(crate) const fn malformed(expected: &'static str) -> Self {
+        Self {
+            fault: Fault::Malformed { expected },
+        }
+    }
+
+    /// Whether an event was longer than the limit.
+    #[must_use]
+    pub const fn is_too_large(&self) -> bool {
+        matches!(self.fault, Fault::TooLarge { .. })
+    }
+}
+
+impl fmt::Display for FramingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fault {
+            Fault::TooLarge { limit } => {
+                write!(f, "an event of the stream is longer than {limit} bytes")
+            }
+            Fault::Malformed { expected } => {
+                write!(f, "the stream is no JSON array: expected {expected}")
+            }
+        }
+    }
+}
+
+impl Error for FramingError {}
+
+const JSON_LINES: [&str; 6] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/jsonlines",
+    "application/stream+json",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_name_their_framing() {
+        for (content_type, expected) in [
+            ("text/event-stream", Some(Framing::Sse)),
+            ("Text/Event-Stream; charset=utf-8", Some(Framing::Sse)),
+            ("application/x-ndjson", Some(Framing::JsonLines)),
+            ("application/jsonl ;x", Some(Framing::JsonLines)),
+            ("application/json", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                Framing::of_content_type(content_type),
+                expected,
+                "{content_type}"
+            );
+        }
+    }
+
+    #[test]
+    fn errors_name_the_limit_and_what_was_expected() {
+        for (error, text) in [
+            (
+                FramingError::too_large(9),
+                "an event of the stream is longer than 9 bytes",
+            ),
+            (
+                FramingError::malformed("`[`"),
+                "the stream is no JSON array: expected `[`",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}
