@@ -118,6 +118,8 @@ mod rule;
 mod service;
 mod tree;
 
+#[cfg(feature = "codings")]
+mod coding;
 mod stream;
 
 pub use crate::address::Address;
@@ -130,6 +132,11 @@ pub use crate::mapping::{DEFAULT_MAX_BODY_BYTES, Mapping, MappingBuilder};
 pub use crate::rule::Rule;
 pub use crate::service::ParamMapping;
 
+#[cfg(feature = "codings")]
+pub use crate::coding::{
+    Coding, CodingError, Codings, DEFAULT_MAX_RATIO, DecodeError, DecodeLimits, DecodedBody,
+    Decoder, decode,
+};
 pub use crate::stream::{
     AtEof, DEFAULT_MAX_EVENT_BYTES, Edit, Editor, Event, EventBody, EventParser, Fields, Framing,
     FramingError, Keys, Piece, SseEvent,
