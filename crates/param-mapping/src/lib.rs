@@ -120,6 +120,7 @@ mod tree;
 
 #[cfg(feature = "codings")]
 mod coding;
+mod form;
 mod stream;
 
 pub use crate::address::Address;
@@ -137,6 +138,7 @@ pub use crate::coding::{
     Coding, CodingError, Codings, DEFAULT_MAX_RATIO, DecodeError, DecodeLimits, DecodedBody,
     Decoder, decode,
 };
+pub use crate::form::{Boundary, Field, Form, FormEdit, FormError, FormFormat};
 pub use crate::stream::{
     AtEof, DEFAULT_MAX_EVENT_BYTES, Edit, Editor, Event, EventBody, EventParser, Fields, Framing,
     FramingError, Keys, Piece, SseEvent,
