@@ -120,7 +120,9 @@ mod tree;
 
 #[cfg(feature = "codings")]
 mod coding;
+mod cookie;
 mod form;
+mod path;
 mod stream;
 
 pub use crate::address::Address;
@@ -138,7 +140,9 @@ pub use crate::coding::{
     Coding, CodingError, Codings, DEFAULT_MAX_RATIO, DecodeError, DecodeLimits, DecodedBody,
     Decoder, decode,
 };
+pub use crate::cookie::{Cookies, InvalidCookie};
 pub use crate::form::{Boundary, Field, Form, FormEdit, FormError, FormFormat};
+pub use crate::path::{InvalidPathTemplate, PathError, PathTemplate};
 pub use crate::stream::{
     AtEof, DEFAULT_MAX_EVENT_BYTES, Edit, Editor, Event, EventBody, EventParser, Fields, Framing,
     FramingError, Keys, Piece, SseEvent,
