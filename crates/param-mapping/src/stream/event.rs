@@ -77,6 +77,12 @@ impl Event {
         self.raw.slice(self.lead.min(self.raw.len())..)
     }
 
+    /// All bytes that the stream has for this event: [`raw`](Self::raw), and before it the comma of an array.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.raw
+    }
+
     /// Reads all fields.
     ///
     /// The data is a part of the event's own bytes, and is copied only where several `data` lines are joined.
