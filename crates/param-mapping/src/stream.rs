@@ -10,6 +10,7 @@ mod lines;
 mod output;
 mod parser;
 mod sse;
+mod unpack;
 
 pub use body::EventBody;
 pub use editor::{Edit, Editor};

@@ -41,7 +41,7 @@ pub enum DecodeError<E> {
 // === impl DecodedBody ===
 
 impl<B> DecodedBody<B> {
-    /// Decodes this body. Without a coding it passes as it is, and only the limits of bytes and ratio do not apply.
+    /// Decodes this body. Without a coding it passes as it is, and no limit applies.
     pub fn new(inner: B, codings: &Codings, limits: DecodeLimits) -> Self {
         Self {
             inner: Some(inner),
@@ -63,6 +63,7 @@ impl<B: Body<Data = Bytes>> Body for DecodedBody<B> {
         loop {
             if let Some(decoder) = this.decoder.as_mut() {
                 match decoder.next_chunk() {
+                    Ok(None) if this.inner.is_none() => *this.decoder = None,
                     Ok(None) => {}
                     Ok(Some(chunk)) => return Poll::Ready(Some(Ok(Frame::data(chunk)))),
                     Err(error) => {
@@ -73,16 +74,22 @@ impl<B: Body<Data = Bytes>> Body for DecodedBody<B> {
                     }
                 }
             }
-            let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
                 let trailers = this.trailers.take().map(Frame::trailers);
                 return Poll::Ready(trailers.map(Ok));
             };
-            let frame = ready!(inner.poll_frame(cx));
+            let frame = ready!(inner.as_mut().poll_frame(cx));
             let Some(decoder) = this.decoder.as_mut() else {
                 return Poll::Ready(frame.map(|frame| frame.map_err(DecodeError::Inner)));
             };
             match frame.map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(chunk))) => decoder.push(chunk),
+                Some(Ok(Ok(chunk))) => {
+                    decoder.push(chunk);
+                    if inner.is_end_stream() {
+                        decoder.finish();
+                        this.inner.set(None);
+                    }
+                }
                 Some(Ok(Err(frame))) => {
                     *this.trailers = frame.into_trailers().ok();
                     decoder.finish();

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,9 +9,12 @@ use pin_project_lite::pin_project;
 
 use super::editor::{Edit, Editor};
 use super::event::Event;
-use super::framing::{Framing, FramingError};
+use super::framing::Framing;
 use super::output::Output;
 use super::parser::{EventParser, Kind, Span};
+use super::unpack::Unpack;
+#[cfg(feature = "codings")]
+use crate::coding::Decoder;
 
 pin_project! {
     /// A body whose events are edited on their way.
@@ -47,6 +51,7 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         editor: E,
+        unpack: Unpack,
         parser: EventParser,
         output: Output,
         trailers: Option<HeaderMap>,
@@ -76,10 +81,21 @@ impl<B, E: Editor> EventBody<B, E> {
             inner: Some(inner),
             editor,
             output: Output::new(parser.framing()),
+            unpack: Unpack::default(),
             parser,
             trailers: None,
             is_done: false,
         }
+    }
+
+    /// Decodes the inner body first, which has codings. None by default.
+    ///
+    /// What is edited leaves without a coding, so `content-encoding` must be taken off the head. Data that cannot be decoded, and a limit
+    /// of the decoder, end the stream like an event that cannot be mapped.
+    #[cfg(feature = "codings")]
+    pub fn decoder(mut self, decoder: Decoder) -> Self {
+        self.unpack = Unpack::new(decoder);
+        self
     }
 }
 
@@ -110,12 +126,25 @@ where
             if let Some(bytes) = this.output.take() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
+            // Not once the stream has ended: its error stays.
+            if !*this.is_done {
+                match this.unpack.unpack(this.parser) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => {
+                        fail(&*error, this.parser, this.editor, this.output);
+                        *this.trailers = None;
+                        *this.is_done = true;
+                        continue;
+                    }
+                }
+            }
             let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
                 let trailers = this.trailers.take().map(Frame::trailers);
                 return Poll::Ready(trailers.map(Ok));
             };
             match ready!(inner.as_mut().poll_frame(cx)) {
-                None => this.parser.finish(),
+                None => this.unpack.finish(this.parser),
                 Some(Err(error)) => {
                     this.inner.set(None);
                     this.output.clear();
@@ -124,14 +153,14 @@ where
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(chunk) => {
-                        this.parser.push(chunk);
+                        this.unpack.push(chunk, this.parser);
                         if inner.is_end_stream() {
-                            this.parser.finish();
+                            this.unpack.finish(this.parser);
                         }
                     }
                     Err(frame) => {
                         *this.trailers = frame.into_trailers().ok();
-                        this.parser.finish();
+                        this.unpack.finish(this.parser);
                     }
                 },
             }
@@ -179,12 +208,13 @@ fn edit(parser: &mut EventParser, editor: &mut impl Editor, output: &mut Output)
                     Progress::More
                 };
             }
-            Err(error) => Some(framing_error(&error, editor)),
+            Err(error) => {
+                fail(&error, parser, editor, output);
+                return Progress::Failed;
+            }
         };
         if let Some(text) = failure {
-            output.put_failure(&text, parser);
-            output.settle(parser, false);
-            parser.stop();
+            end_with(&text, parser, output);
             return Progress::Failed;
         }
     }
@@ -228,9 +258,22 @@ fn edit_piece(
     None
 }
 
-fn framing_error(error: &FramingError, editor: &mut impl Editor) -> Bytes {
-    tracing::debug!(reason = %error, "the stream cannot be divided into events");
-    editor.framing_error(error)
+/// Ends a stream that cannot be read.
+fn fail(
+    error: &(dyn Error + 'static),
+    parser: &mut EventParser,
+    editor: &mut impl Editor,
+    output: &mut Output,
+) {
+    tracing::debug!(reason = %error, "the stream cannot be read");
+    let text = editor.stream_error(error);
+    end_with(&text, parser, output);
+}
+
+fn end_with(text: &Bytes, parser: &mut EventParser, output: &mut Output) {
+    output.put_failure(text, parser);
+    output.settle(parser, false);
+    parser.stop();
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
+use std::error::Error;
+
 use bytes::Bytes;
 
 use super::event::Event;
-use super::framing::FramingError;
 use super::keys::Keys;
 
 /// Decides what becomes of each event of a stream.
@@ -28,11 +29,12 @@ pub trait Editor {
         Vec::new()
     }
 
-    /// The text of the event that ends a stream which cannot be divided into events.
+    /// The text of the event that ends a stream which cannot be read: the error is a [`FramingError`](super::FramingError), or with the
+    /// feature `codings` a `CodingError`.
     ///
-    /// By default, a JSON object in the shape that clients of LLM APIs read.
-    fn framing_error(&mut self, error: &FramingError) -> Bytes {
-        // Its message has no character that JSON must escape.
+    /// By default, a JSON object in the shape that clients of LLM APIs read, with the error's message.
+    fn stream_error(&mut self, error: &(dyn Error + 'static)) -> Bytes {
+        // Messages of ours have no character that JSON must escape.
         let text =
             format!(r#"{{"error":{{"message":"{error}","type":"bad_gateway","code":502}}}}"#);
         text.into()

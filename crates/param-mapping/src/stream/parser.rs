@@ -12,7 +12,7 @@ use super::sse::{self, SseScanner};
 /// Divides a stream into events, whatever chunks it comes in.
 ///
 /// An event is given as soon as its last byte is there. One that lies within a chunk is a part of that chunk; only one
-/// that lies across chunks is copied. The raw bytes of all pieces, one after another, are the stream, but for what
+/// that lies across chunks is copied. The bytes of all pieces ([`Event::bytes`]), one after another, are the stream, but for what
 /// [`AtEof::Discard`] leaves out; and how the stream was cut into chunks makes no difference to the events.
 ///
 /// A byte order mark at the beginning, comments, and events of an event stream that have no data are not given as events, since no

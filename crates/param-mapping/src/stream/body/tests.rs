@@ -253,6 +253,42 @@ fn the_end_and_the_size_are_known_with_the_last_frame() {
     assert_eq!(body.size_hint().exact(), Some(0));
 }
 
+#[cfg(feature = "codings")]
+#[test]
+fn a_body_with_a_coding_is_decoded_and_a_fault_of_it_is_an_event() {
+    use crate::coding::{Coding, DecodeLimits, Decoder};
+
+    // `data: r` and an empty line, as a gzip member with one stored block.
+    let gzip: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x09\0\xf6\xffdata: r\n\n";
+    let end = b"\x57\xfe\xa4\x26\x09\0\0\0";
+    let changed = "data: \"changed\"\n\n";
+    let fault = |message: &str| {
+        format!(
+            "{changed}event: error\ndata: {{\"error\":{{\"message\":\"{message}\",\"type\":\"bad_gateway\",\"code\":502}}}}\n\n"
+        )
+    };
+    for (end, expected) in [
+        (&end[..], format!("{changed}\"end\"\n\n")),
+        (b"", fault("the gzip body breaks off")),
+        (b"\0\0\0\0\0\0\0\0", fault("the body is not valid gzip")),
+    ] {
+        let chunks = [gzip, end].concat();
+        let trailers = HeaderMap::from_iter([(http::header::ETAG, "x".parse().unwrap())]);
+        let steps = chunks
+            .chunks(7)
+            .map(|chunk| Step::Data(Bytes::copy_from_slice(chunk)));
+        let inner = ScriptBody::new(steps.chain([Step::Trailers(trailers)]));
+        let decoder = Decoder::new(&Coding::Gzip.into(), DecodeLimits::streaming());
+        let body =
+            EventBody::new(inner, EventParser::new(Framing::Sse), ByLetter(None)).decoder(decoder);
+
+        let collected = tokio_test::block_on(body.collect()).unwrap();
+
+        assert_eq!(collected.trailers().is_some(), expected.contains("end"));
+        assert_eq!(collected.to_bytes(), expected);
+    }
+}
+
 #[test]
 fn a_dropped_body_drops_the_inner_one() {
     let inner = ScriptBody::new([Step::Stall]);
