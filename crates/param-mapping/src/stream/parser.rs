@@ -141,8 +141,12 @@ impl EventParser {
 
     /// Takes the next chunk.
     ///
-    /// Call [`next_piece`](Self::next_piece) until it has no more before: what it has not given yet is copied otherwise.
+    /// Call [`next_piece`](Self::next_piece) until it has no more before: what it has not given yet is copied otherwise. After an error,
+    /// nothing is taken.
     pub fn push(&mut self, chunk: Bytes) {
+        if self.error.is_some() {
+            return;
+        }
         let rest = self.chunk.get(self.at..).unwrap_or_default();
         if rest.is_empty() {
             self.chunk = chunk;

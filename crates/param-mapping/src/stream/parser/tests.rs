@@ -273,6 +273,29 @@ fn a_refused_stream_stays_refused_and_keeps_nothing() {
 }
 
 #[test]
+fn a_text_of_a_gigabyte_is_refused_at_the_limit() {
+    let chunk = Bytes::from(vec![b'x'; 1024 * 1024]);
+    for (framing, start) in [
+        (Framing::Sse, "data: "),
+        (Framing::JsonLines, "\""),
+        (Framing::JsonArray, "[\""),
+    ] {
+        let mut parser = EventParser::new(framing);
+        parser.push(Bytes::from_static(start.as_bytes()));
+        while parser.next_piece().unwrap().is_some() {}
+        for _ in 0..1024 {
+            parser.push(chunk.clone());
+            assert_eq!(
+                parser.next_piece(),
+                Err(FramingError::too_large(DEFAULT_MAX_EVENT_BYTES)),
+                "{framing:?}"
+            );
+            assert_eq!(parser.carry.capacity() + parser.chunk.len(), 0);
+        }
+    }
+}
+
+#[test]
 fn an_array_is_read_element_by_element() {
     let stream = b" [ {\"a\":[\"]}\\\"\",{}]},\r\n-1.5e3 , \"x]\" ,[] ]\n";
     let pieces = pieces(EventParser::new(Framing::JsonArray), &[stream]).unwrap();
