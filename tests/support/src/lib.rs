@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod log;
 mod probe;
 
 pub use crate::body::{ScriptBody, Step};
+pub use crate::log::Log;
 pub use crate::probe::{Probe, ProbeFuture, ProbeHandle};
 
 /// The error of whatever can fail here.

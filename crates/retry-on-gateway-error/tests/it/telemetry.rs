@@ -1,54 +1,10 @@
 //! What the layer says while it runs.
 
-use std::io;
-
-use portcullis_test_support::Probe;
+use portcullis_test_support::{Log, Probe};
 use tower::{Layer, ServiceExt};
 use tracing::Instrument;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-
-/// Everything that was written, by whichever test.
-#[derive(Clone, Debug, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-/// One subscriber for all tests: tracing keeps for the whole process whether somebody listens to an event.
-fn lines() -> Lines {
-    static LINES: std::sync::OnceLock<Lines> = std::sync::OnceLock::new();
-    LINES
-        .get_or_init(|| {
-            let lines = Lines::default();
-            let subscriber = tracing_subscriber::fmt()
-                .with_max_level(tracing::Level::TRACE)
-                .with_writer(lines.clone())
-                .with_ansi(false)
-                .without_time()
-                .finish();
-            tracing::subscriber::set_global_default(subscriber).unwrap();
-            lines
-        })
-        .clone()
-}
 
 /// The lines of one exchange, which runs in a span of its own.
 async fn said(
@@ -56,14 +12,9 @@ async fn said(
     script: impl IntoIterator<Item = Outcome>,
     request: Request<ScriptBody>,
 ) -> Vec<String> {
-    let lines = lines();
+    let log = Log::get();
     let (handler, _) = upstream(script);
     let (probe, _handle) = Probe::<_, BoxError>::new(handler);
-    let span = tracing::info_span!(
-        "exchange",
-        name,
-        http.request.resend_count = tracing::field::Empty
-    );
     let exchange = async {
         let _ = layer()
             .max_replay_bytes(4)
@@ -72,14 +23,9 @@ async fn said(
             .await;
         tracing::info!("end");
     };
-    exchange.instrument(span).await;
+    exchange.instrument(log.span(name)).await;
 
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let mark = format!("name=\"{name}\"");
-    text.lines()
-        .filter(|line| line.contains(&mark))
-        .map(|line| line.trim().to_owned())
-        .collect()
+    log.lines(name)
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,57 +1,12 @@
 //! What the layer says while it runs.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use http_body_util::BodyExt;
-use portcullis_test_support::Step;
+use portcullis_test_support::{Log, Step};
 use portcullis_timeout::{Deadline, Refusal, TimeoutLayer};
 use tower::{Layer, ServiceExt, service_fn};
 use tracing::Instrument;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-
-/// Everything that was written, by whichever test.
-#[derive(Clone, Debug, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-/// One subscriber for all tests: tracing keeps for the whole process whether somebody listens to an event.
-fn lines() -> Lines {
-    static LINES: std::sync::OnceLock<Lines> = std::sync::OnceLock::new();
-    LINES
-        .get_or_init(|| {
-            let lines = Lines::default();
-            let subscriber = tracing_subscriber::fmt()
-                .with_max_level(tracing::Level::TRACE)
-                .with_writer(lines.clone())
-                .with_ansi(false)
-                .without_time()
-                .finish();
-            tracing::subscriber::set_global_default(subscriber).unwrap();
-            lines
-        })
-        .clone()
-}
 
 /// The lines of one exchange, which runs in a span of its own.
 async fn said(
@@ -60,7 +15,7 @@ async fn said(
     head: u64,
     request: Request<ScriptBody>,
 ) -> Vec<String> {
-    let lines = lines();
+    let log = Log::get();
     let service = layer.layer(service_fn(move |_| async move {
         tokio::time::sleep(ms(head)).await;
         Outcome::Ok(Response::new(ScriptBody::new([
@@ -72,14 +27,10 @@ async fn said(
         let response = service.oneshot(request).await.unwrap();
         let _ = response.into_body().collect().await;
     };
-    let span = tracing::info_span!("exchange", name);
-    exchange.instrument(span).await;
+    exchange.instrument(log.span(name)).await;
 
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let mark = format!("name=\"{name}\"");
-    let lines = text.lines().filter(|line| line.contains(&mark));
-    let text = |line: &str| line.split("telemetry: ").last().unwrap().to_owned();
-    lines.map(text).collect()
+    let text = |line: &String| line.split("telemetry: ").last().unwrap().to_owned();
+    log.lines(name).iter().map(text).collect()
 }
 
 fn with(headers: &[(&'static str, &'static str)]) -> Request<ScriptBody> {
