@@ -6,10 +6,24 @@ use portcullis_gateway_error::InvalidConfig;
 
 use crate::json;
 
-/// Where a parameter is: `body:/a/b`, `query:x` or `header:x`.
+pub(crate) mod path;
+
+use self::path::Segment;
+
+/// Where a parameter is: a location and a selector, as in `body:/a/b`, `query:x` or `header:x`.
 ///
-/// What follows `body:` is a JSON pointer ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)); `body:` alone is the whole body. The name of a
-/// query parameter is written decoded.
+/// | address | what it names | read | written |
+/// |---|---|---|---|
+/// | `body:/a/b` | a place in the JSON body, by a pointer ([RFC 6901]); `body:` is the whole; `/-` is behind the last element | yes | yes |
+/// | `body:$.a[*].b` | places in it, by a path ([RFC 9535]: names, indexes, wildcards, slices) | yes | `remove`, `update`, `for_each` |
+/// | `item:/a`, `item:$.a[0]` | the same in the element at hand, inside `for_each` | yes | yes |
+/// | `query:x` | the query parameters of this name, which is written decoded | yes | yes |
+/// | `header:x` | the header lines of this name | yes | yes |
+/// | `method` | the method of a request | yes | no |
+/// | `status` | the status of a response | yes | yes |
+/// | `secret:env:NAME`, `secret:file:PATH` | a text that is read when the mapping is built, and never shown | yes | no |
+///
+/// `cookie:x`, `path:{x}`, `form:x`, `var:x`, `event` and `data:/a` are addresses too, for which there is no rule yet.
 ///
 /// ```
 /// use portcullis_param_mapping::Address;
@@ -21,6 +35,9 @@ use crate::json;
 /// assert_eq!(mistake.to_string(), "a pointer must be empty or start with `/`: `body:/input`");
 /// # Ok::<_, portcullis_gateway_error::InvalidConfig>(())
 /// ```
+///
+/// [RFC 6901]: https://www.rfc-editor.org/rfc/rfc6901
+/// [RFC 9535]: https://www.rfc-editor.org/rfc/rfc9535
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Address(pub(crate) Place);
 
@@ -28,31 +45,65 @@ pub struct Address(pub(crate) Place);
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Place {
     /// The tokens of a pointer, unescaped.
-    Body(Vec<String>),
+    Pointer(Root, Vec<String>),
+    /// A path that leads to more than a pointer can say.
+    Path(Root, Vec<Segment>),
     Query(String),
     Header(HeaderName),
+    Method,
+    Status,
+    SecretEnv(String),
+    SecretFile(String),
+    Cookie(String),
+    /// A name in the route's template.
+    Segment(String),
+    Form(String),
+    Var(String),
+    Event,
+}
+
+/// The document that a pointer or a path is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Root {
+    Body,
+    Item,
+    /// The data of an event.
+    Data,
 }
 
 // === impl Address ===
 
 impl Address {
+    /// The body as a whole.
+    pub(crate) const fn body() -> Self {
+        Self(Place::Pointer(Root::Body, Vec::new()))
+    }
+
     pub(crate) const fn is_body(&self) -> bool {
-        matches!(self.0, Place::Body(_))
+        matches!(
+            self.0,
+            Place::Pointer(Root::Body, _) | Place::Path(Root::Body, _)
+        )
     }
 
     pub(crate) const fn is_header(&self) -> bool {
         matches!(self.0, Place::Header(_))
     }
 
-    pub(crate) const fn is_whole_body(&self) -> bool {
-        matches!(&self.0, Place::Body(tokens) if tokens.is_empty())
+    pub(crate) const fn is_json(&self) -> bool {
+        matches!(self.0, Place::Pointer(..) | Place::Path(..))
+    }
+
+    /// Whether it is a document as a whole.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(&self.0, Place::Pointer(_, tokens) if tokens.is_empty())
     }
 
     /// Whether the other address is a place inside this one.
     pub(crate) fn contains(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Place::Body(outer), Place::Body(inner)) => {
-                outer.len() < inner.len() && inner.starts_with(outer)
+            (Place::Pointer(root, outer), Place::Pointer(other, inner)) => {
+                root == other && outer.len() < inner.len() && inner.starts_with(outer)
             }
             _ => false,
         }
@@ -67,54 +118,140 @@ impl FromStr for Address {
     /// # Errors
     /// When the location is unknown, or what follows it does not fit it.
     fn from_str(text: &str) -> Result<Self, InvalidConfig> {
+        match text {
+            "status" => return Ok(Self(Place::Status)),
+            "method" => return Ok(Self(Place::Method)),
+            "event" => return Ok(Self(Place::Event)),
+            _ => {}
+        }
         let Some((location, selector)) = text.split_once(':') else {
             return Err(InvalidConfig::whole(
                 "has no location: write `body:/a/b`, `query:a` or `header:a`",
             ));
         };
-        let place =
-            match location {
-                "body" => Place::Body(pointer(selector)?),
-                "query" if selector.is_empty() => {
-                    return Err(InvalidConfig::whole("names no query parameter"));
-                }
-                "query" => Place::Query(selector.to_owned()),
-                "header" => Place::Header(selector.parse().map_err(|_| {
+        let named = |what: &str| match selector {
+            "" => Err(InvalidConfig::whole(format!("names no {what}"))),
+            name => Ok(name.to_owned()),
+        };
+        Ok(Self(match location {
+            "body" => json_place(Root::Body, selector)?,
+            "item" => json_place(Root::Item, selector)?,
+            "data" => json_place(Root::Data, selector)?,
+            "query" => Place::Query(named("query parameter")?),
+            "form" => Place::Form(named("field of a form")?),
+            "var" => Place::Var(named("variable")?),
+            "cookie" => Place::Cookie(named("cookie")?),
+            "path" => {
+                let name = selector
+                    .strip_prefix('{')
+                    .and_then(|rest| rest.strip_suffix('}'));
+                let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
+                    InvalidConfig::whole("a part of the path is written `path:{name}`")
+                })?;
+                Place::Segment(name.to_owned())
+            }
+            "header" => {
+                Place::Header(selector.parse().map_err(|_| {
                     InvalidConfig::whole(format!("`{selector}` is not a header name"))
-                })?),
+                })?)
+            }
+            "secret" => match selector.split_once(':') {
+                Some(("env", name)) if !name.is_empty() => Place::SecretEnv(name.to_owned()),
+                Some(("file", path)) if !path.is_empty() => Place::SecretFile(path.to_owned()),
                 _ => {
-                    return Err(InvalidConfig::whole(format!(
-                        "`{location}` is not a location: it is one of `body`, `query`, `header`"
-                    )));
+                    return Err(InvalidConfig::whole(
+                        "a secret is written `secret:env:NAME` or `secret:file:PATH`",
+                    ));
                 }
-            };
-        Ok(Self(place))
+            },
+            _ => {
+                return Err(InvalidConfig::whole(format!(
+                    "`{location}` is not a location: it is one of `body`, `item`, `query`, `header`, `status`, `method`, `secret`, `cookie`, `path`, `form`, `var`, `event`, `data`"
+                )));
+            }
+        }))
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Query(name) => write!(f, "query:{name}"),
-            Place::Header(name) => write!(f, "header:{name}"),
-            Place::Body(tokens) => {
-                f.write_str("body:")?;
+            Place::Pointer(root, tokens) => {
+                write!(f, "{root}:")?;
                 for token in tokens {
                     write!(f, "/{}", token.replace('~', "~0").replace('/', "~1"))?;
                 }
                 Ok(())
             }
+            Place::Path(root, segments) => {
+                write!(f, "{root}:$")?;
+                segments
+                    .iter()
+                    .try_for_each(|segment| write!(f, "{segment}"))
+            }
+            Place::Query(name) => write!(f, "query:{name}"),
+            Place::Header(name) => write!(f, "header:{name}"),
+            Place::Method => f.write_str("method"),
+            Place::Status => f.write_str("status"),
+            Place::SecretEnv(name) => write!(f, "secret:env:{name}"),
+            Place::SecretFile(path) => write!(f, "secret:file:{path}"),
+            Place::Cookie(name) => write!(f, "cookie:{name}"),
+            Place::Segment(name) => write!(f, "path:{{{name}}}"),
+            Place::Form(name) => write!(f, "form:{name}"),
+            Place::Var(name) => write!(f, "var:{name}"),
+            Place::Event => f.write_str("event"),
         }
     }
 }
 
-fn pointer(text: &str) -> Result<Vec<String>, InvalidConfig> {
+#[cfg(feature = "config")]
+impl<'de> serde::Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(feature = "config")]
+impl serde::Serialize for Address {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+// === impl Root ===
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Body => "body",
+            Self::Item => "item",
+            Self::Data => "data",
+        })
+    }
+}
+
+fn json_place(root: Root, selector: &str) -> Result<Place, InvalidConfig> {
+    let Some(path) = selector.strip_prefix('$') else {
+        return pointer(root, selector).map(|tokens| Place::Pointer(root, tokens));
+    };
+    let segments = path::parse(path)?;
+    // What a pointer can say as well is one, so that rules know it as the same place.
+    let tokens: Option<Vec<_>> = segments.iter().map(Segment::token).collect();
+    Ok(match tokens {
+        Some(tokens) => Place::Pointer(root, tokens),
+        None => Place::Path(root, segments),
+    })
+}
+
+/// Reads a pointer inside the document with this name.
+pub(crate) fn pointer(root: impl fmt::Display, text: &str) -> Result<Vec<String>, InvalidConfig> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
     let Some(tokens) = text.strip_prefix('/') else {
         return Err(InvalidConfig::whole(format!(
-            "a pointer must be empty or start with `/`: `body:/{text}`"
+            "a pointer must be empty or start with `/`: `{root}:/{text}`"
         )));
     };
     let tokens: Vec<_> = tokens.split('/').map(token).collect::<Result<_, _>>()?;
@@ -162,6 +299,18 @@ mod tests {
             "query:x",
             "query:a b:c",
             "header:x-api-key",
+            "body:$['messages'][*]['content']",
+            "item:/a",
+            "cookie:session",
+            "path:{model}",
+            "form:file",
+            "status",
+            "method",
+            "event",
+            "data:/a",
+            "var:turn",
+            "secret:env:KEY",
+            "secret:file:/run/key",
         ] {
             let address: Address = text.parse().unwrap();
 
@@ -174,7 +323,7 @@ mod tests {
         let address: Address = "body:/a~1b/~01//\u{e4}".parse().unwrap();
 
         let tokens = ["a/b", "~1", "", "\u{e4}"].map(str::to_owned).to_vec();
-        assert_eq!(address.0, Place::Body(tokens));
+        assert_eq!(address.0, Place::Pointer(Root::Body, tokens));
     }
 
     #[test]
@@ -187,7 +336,7 @@ mod tests {
             ),
             (
                 "bdy:/a",
-                "`bdy` is not a location: it is one of `body`, `query`, `header`",
+                "`bdy` is not a location: it is one of `body`, `item`, `query`, `header`, `status`, `method`, `secret`, `cookie`, `path`, `form`, `var`, `event`, `data`",
             ),
             (
                 "body:a",

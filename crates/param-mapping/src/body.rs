@@ -7,6 +7,9 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use portcullis_gateway_error::AnswerBody;
 
+use crate::Mapped;
+use crate::mapped::ChunkQueue;
+
 pin_project! {
     /// The body of a request on its way to the inner service: the caller's own, streaming, or what the mapping made of it.
     #[derive(Debug)]
@@ -14,19 +17,26 @@ pin_project! {
         // The caller's own; `None` where it was read.
         #[pin]
         inner: Option<B>,
-        // What is left to send of what was read.
-        mapped: Bytes,
-        trailers: Option<HeaderMap>,
+        read: Read,
     }
 }
 
 pin_project! {
-    /// The body of a response: the inner service's, or the answer to a request that was refused.
+    /// The body of a response: the inner service's, what the mapping made of it, or the answer to a message that was refused.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
+        // `None` where it was read.
         #[pin]
-        inner: AnswerBody<B>,
+        inner: Option<AnswerBody<B>>,
+        read: Read,
     }
+}
+
+/// What is left to send of a body that was read.
+#[derive(Debug, Default)]
+struct Read {
+    chunks: ChunkQueue,
+    trailers: Option<HeaderMap>,
 }
 
 // === impl RequestBody ===
@@ -35,16 +45,14 @@ impl<B> RequestBody<B> {
     pub(crate) const fn untouched(body: B) -> Self {
         Self {
             inner: Some(body),
-            mapped: Bytes::new(),
-            trailers: None,
+            read: Read::nothing(),
         }
     }
 
-    pub(crate) const fn mapped(mapped: Bytes, trailers: Option<HeaderMap>) -> Self {
+    pub(crate) fn mapped(mapped: Mapped, trailers: Option<HeaderMap>) -> Self {
         Self {
             inner: None,
-            mapped,
-            trailers,
+            read: Read::new(mapped, trailers),
         }
     }
 }
@@ -58,30 +66,23 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        if let Some(inner) = this.inner.as_pin_mut() {
-            return inner.poll_frame(cx);
+        match this.inner.as_pin_mut() {
+            Some(inner) => inner.poll_frame(cx),
+            None => Poll::Ready(this.read.next().map(Ok)),
         }
-        if !this.mapped.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.mapped)))));
-        }
-        Poll::Ready(
-            this.trailers
-                .take()
-                .map(|trailers| Ok(Frame::trailers(trailers))),
-        )
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.inner {
             Some(inner) => inner.is_end_stream(),
-            None => self.mapped.is_empty() && self.trailers.is_none(),
+            None => self.read.is_at_end(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Some(inner) => inner.size_hint(),
-            None => SizeHint::with_exact(self.mapped.len().try_into().unwrap_or(u64::MAX)),
+            None => self.read.size_hint(),
         }
     }
 }
@@ -90,7 +91,21 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
 
 impl<B> ResponseBody<B> {
     pub(crate) const fn new(inner: AnswerBody<B>) -> Self {
-        Self { inner }
+        Self {
+            inner: Some(inner),
+            read: Read::nothing(),
+        }
+    }
+
+    pub(crate) const fn inner(body: B) -> Self {
+        Self::new(AnswerBody::inner(body))
+    }
+
+    pub(crate) fn mapped(mapped: Mapped, trailers: Option<HeaderMap>) -> Self {
+        Self {
+            inner: None,
+            read: Read::new(mapped, trailers),
+        }
     }
 }
 
@@ -102,15 +117,25 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.project().inner.poll_frame(cx)
+        let this = self.project();
+        match this.inner.as_pin_mut() {
+            Some(inner) => inner.poll_frame(cx),
+            None => Poll::Ready(this.read.next().map(Ok)),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.inner {
+            Some(inner) => inner.is_end_stream(),
+            None => self.read.is_at_end(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Some(inner) => inner.size_hint(),
+            None => self.read.size_hint(),
+        }
     }
 }
 
@@ -118,5 +143,38 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::new(AnswerBody::default())
+    }
+}
+
+// === impl Read ===
+
+impl Read {
+    const fn nothing() -> Self {
+        Self {
+            chunks: ChunkQueue::Empty,
+            trailers: None,
+        }
+    }
+
+    fn new(mapped: Mapped, trailers: Option<HeaderMap>) -> Self {
+        Self {
+            chunks: mapped.into_queue(),
+            trailers,
+        }
+    }
+
+    fn next(&mut self) -> Option<Frame<Bytes>> {
+        match self.chunks.pop() {
+            Some(chunk) => Some(Frame::data(chunk)),
+            None => self.trailers.take().map(Frame::trailers),
+        }
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.chunks.len() == 0 && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.chunks.len().try_into().unwrap_or(u64::MAX))
     }
 }

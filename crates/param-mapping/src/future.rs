@@ -4,94 +4,102 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, header};
+use http::{Method, Request, Response, StatusCode, header, response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use portcullis_gateway_error::{Answer, AnswerBody, Audience};
+use portcullis_gateway_error::{Answer, Audience};
 use tower_service::Service;
 
-use crate::evaluate::Scope;
-use crate::plan::Plan;
+use crate::collect::{Collected, keep_trailers};
+use crate::mapping::Plans;
+use crate::message::{Extent, Work};
 use crate::refusal::Refusal;
-use crate::{RequestBody, ResponseBody};
+use crate::{Mapped, RequestBody, ResponseBody};
 
 pin_project! {
     /// The future of [`ParamMapping`](crate::ParamMapping).
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
-    pub struct ResponseFuture<F, S, ReqBody> {
+    pub struct ResponseFuture<F, S, ReqBody, ResBody> {
         #[pin]
-        state: State<F, S, ReqBody>,
-        audience: Audience,
+        state: State<F, S, ReqBody, ResBody>,
+        exchange: Exchange,
     }
 }
 
 pin_project! {
     #[project = StateProject]
     #[derive(Debug)]
-    enum State<F, S, ReqBody> {
-        // The body is read; `None` once the inner service is called or the request is refused.
-        Collecting { #[pin] body: ReqBody, pending: Option<Pending<S>>, name: Arc<str> },
+    enum State<F, S, ReqBody, ResBody> {
+        // The body of the request is read; `None` once the inner service is called or the request is refused.
+        Collecting { #[pin] body: ReqBody, pending: Option<Pending<S>> },
         // The inner service works on it.
         Called { #[pin] inner: F },
-        // It was refused; `None` after that was told.
+        // The body of the response is read; `None` once it is mapped.
+        Answering { #[pin] body: ResBody, answering: Option<Answering> },
+        // One of them was refused; `None` after that was told.
         Refused { answer: Option<Answer> },
     }
+}
+
+/// What must be known of an exchange until its end.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    audience: Audience,
+    is_connect: bool,
+    /// The mapping that the exchange began with, if its response is mapped.
+    plans: Option<Arc<Plans>>,
+    name: Arc<str>,
 }
 
 /// A request without its body, with the ready service that waits for it.
 pub(crate) struct Pending<S> {
     parts: Parts,
-    plan: Arc<Plan>,
+    plans: Arc<Plans>,
     inner: S,
     collected: Collected,
 }
 
-/// What was read of a body. A body of one frame is not copied.
-#[derive(Default)]
-struct Collected {
-    first: Bytes,
-    rest: BytesMut,
-    trailers: Option<HeaderMap>,
+/// A response without its body.
+pub(crate) struct Answering {
+    parts: response::Parts,
+    plans: Arc<Plans>,
+    collected: Collected,
 }
 
 // === impl ResponseFuture ===
 
-impl<F, S, ReqBody> ResponseFuture<F, S, ReqBody> {
-    pub(crate) fn collecting(
-        body: ReqBody,
-        pending: Pending<S>,
-        audience: Audience,
-        name: &Arc<str>,
-    ) -> Self {
+impl<F, S, ReqBody, ResBody> ResponseFuture<F, S, ReqBody, ResBody> {
+    pub(crate) const fn collecting(body: ReqBody, pending: Pending<S>, exchange: Exchange) -> Self {
         let state = State::Collecting {
             body,
             pending: Some(pending),
-            name: Arc::clone(name),
         };
-        Self { state, audience }
+        Self { state, exchange }
     }
 
-    pub(crate) const fn called(inner: F, audience: Audience) -> Self {
+    pub(crate) const fn called(inner: F, exchange: Exchange) -> Self {
         let state = State::Called { inner };
-        Self { state, audience }
+        Self { state, exchange }
     }
 
-    pub(crate) const fn refused(answer: Answer, audience: Audience) -> Self {
+    pub(crate) const fn refused(answer: Answer, exchange: Exchange) -> Self {
         let state = State::Refused {
             answer: Some(answer),
         };
-        Self { state, audience }
+        Self { state, exchange }
     }
 }
 
-impl<S, ReqBody, ResBody> Future for ResponseFuture<S::Future, S, ReqBody>
+impl<S, ReqBody, ResBody> Future for ResponseFuture<S::Future, S, ReqBody, ResBody>
 where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
     ReqBody: Body<Data = Bytes>,
     ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
+    ResBody: Body<Data = Bytes>,
+    ResBody::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
@@ -99,37 +107,58 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProject::Collecting {
-                    body,
-                    pending: slot,
-                    name,
-                } => {
-                    let Some(pending) = slot else {
+                StateProject::Collecting { body, pending } => {
+                    let Some(waiting) = pending else {
                         return Poll::Pending;
                     };
-                    let collected = ready!(pending.poll_collect(body, cx));
-                    // Always there: it was a line above.
-                    let Some(pending) = slot.take() else {
-                        return Poll::Pending;
-                    };
-                    match collected.and_then(|()| pending.call()) {
+                    let limit = waiting.plans.request.max_body_bytes;
+                    let collected = ready!(waiting.collected.poll_collect(body, limit, cx));
+                    let called = collected.and_then(|()| match pending.take() {
+                        Some(pending) => pending.call(),
+                        None => unreachable!("it was there above"),
+                    });
+                    match called {
                         Ok(inner) => State::Called { inner },
-                        Err(refusal) => State::Refused {
-                            answer: Some(refusal.answer(name)),
-                        },
+                        Err(refusal) => this.exchange.refused(refusal),
                     }
                 }
                 StateProject::Called { inner } => {
-                    let response = ready!(inner.poll(cx))?;
-                    let wrap = |body| ResponseBody::new(AnswerBody::inner(body));
-                    return Poll::Ready(Ok(response.map(wrap)));
+                    let response = match ready!(inner.poll(cx)) {
+                        Ok(response) => response,
+                        Err(error) => return Poll::Ready(Err(error)),
+                    };
+                    match this.exchange.map(response) {
+                        Ok(Next::Respond(response)) => return Poll::Ready(Ok(response)),
+                        Ok(Next::Read(body, answering)) => State::Answering {
+                            body,
+                            answering: Some(answering),
+                        },
+                        Err(refusal) => this.exchange.refused(refusal),
+                    }
+                }
+                StateProject::Answering { body, answering } => {
+                    let Some(reading) = answering else {
+                        return Poll::Pending;
+                    };
+                    let plan = &reading.plans.response;
+                    let limit = plan.max_body_bytes;
+                    let collected = ready!(reading.collected.poll_collect(body, limit, cx))
+                        .map_err(|refusal| refusal.at(plan.side));
+                    let mapped = collected.and_then(|()| match answering.take() {
+                        Some(answering) => answering.map(),
+                        None => unreachable!("it was there above"),
+                    });
+                    match mapped {
+                        Ok(response) => return Poll::Ready(Ok(response)),
+                        Err(refusal) => this.exchange.refused(refusal),
+                    }
                 }
                 StateProject::Refused { answer } => {
                     let Some(answer) = answer.take() else {
                         // Polled after it was ready, which the contract of futures forbids.
                         return Poll::Pending;
                     };
-                    let response = answer.into_response(this.audience);
+                    let response = answer.into_response(&this.exchange.audience);
                     return Poll::Ready(Ok(response.map(ResponseBody::new)));
                 }
             };
@@ -138,47 +167,78 @@ where
     }
 }
 
-// === impl Pending ===
+// === impl Exchange ===
 
-impl<S> Pending<S> {
-    pub(crate) fn new(parts: Parts, plan: Arc<Plan>, inner: S) -> Self {
+/// What is done with a response.
+enum Next<B> {
+    Respond(Response<ResponseBody<B>>),
+    /// Its body must be read.
+    Read(B, Answering),
+}
+
+impl Exchange {
+    pub(crate) fn new<B>(request: &Request<B>, plans: Option<Arc<Plans>>, name: &Arc<str>) -> Self {
         Self {
-            parts,
-            plan,
-            inner,
-            collected: Collected::default(),
+            audience: Audience::of(request),
+            is_connect: request.method() == Method::CONNECT,
+            plans,
+            name: Arc::clone(name),
         }
     }
 
-    /// Reads the body to its end, or to the limit.
-    fn poll_collect<B>(
-        &mut self,
-        mut body: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Refusal>>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let limit = self.plan.max_body_bytes;
-        while let Some(frame) = ready!(body.as_mut().poll_frame(cx)) {
-            let frame = match frame {
-                Ok(frame) => frame,
-                Err(error) => return Poll::Ready(Err(Refusal::incomplete(&*error.into()))),
-            };
-            match frame.into_data() {
-                Ok(data) if data.len() > limit - self.collected.len() => {
-                    return Poll::Ready(Err(Refusal::too_large(limit)));
-                }
-                Ok(data) => self.collected.push(data),
-                Err(frame) => {
-                    if let Ok(trailers) = frame.into_trailers() {
-                        self.collected.trailers = Some(trailers);
-                    }
-                }
-            }
+    /// Maps a response, as far as that needs no body.
+    fn map<B: Body<Data = Bytes>>(&self, response: Response<B>) -> Result<Next<B>, Refusal> {
+        let Some(plans) = &self.plans else {
+            return Ok(Next::Respond(response.map(ResponseBody::inner)));
+        };
+        let status = response.status();
+        if status.is_informational() || (self.is_connect && status.is_success()) {
+            // What follows is no HTTP any more.
+            return Ok(Next::Respond(response.map(ResponseBody::inner)));
         }
-        Poll::Ready(Ok(()))
+        let (mut parts, body) = response.into_parts();
+        let plan = &plans.response;
+        let has_no_body = self.audience.is_head()
+            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+        let extent = match plan.response_work(&parts, &body) {
+            Ok(Work::Pass(extent)) => extent,
+            _ if has_no_body => Extent::Head,
+            Ok(Work::Empty) => Extent::Whole,
+            Ok(Work::Collect) => {
+                let answering = Answering {
+                    parts,
+                    plans: Arc::clone(plans),
+                    collected: Collected::default(),
+                };
+                return Ok(Next::Read(body, answering));
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let mapped = plan.map_response(&mut parts, extent, &Bytes::new())?;
+        let body = match mapped {
+            None => ResponseBody::inner(body),
+            Some(mapped) => ResponseBody::mapped(mapped, None),
+        };
+        Ok(Next::Respond(Response::from_parts(parts, body)))
+    }
+
+    fn refused<F, S, ReqBody, ResBody>(&self, refusal: Refusal) -> State<F, S, ReqBody, ResBody> {
+        State::Refused {
+            answer: Some(refusal.answer(&self.name)),
+        }
+    }
+}
+
+// === impl Pending ===
+
+impl<S> Pending<S> {
+    pub(crate) fn new(parts: Parts, plans: Arc<Plans>, inner: S) -> Self {
+        Self {
+            parts,
+            plans,
+            inner,
+            collected: Collected::default(),
+        }
     }
 
     /// Maps the request and calls the inner service with it.
@@ -187,22 +247,19 @@ impl<S> Pending<S> {
         S: Service<Request<RequestBody<ReqBody>>>,
     {
         let trailers = self.collected.trailers.take();
-        let original = self.collected.into_bytes();
-        let framing = self.parts.headers.get(header::TRANSFER_ENCODING).cloned();
-        let mapped = self.plan.map(&mut self.parts, Scope::Whole, &original)?;
-        if let Some(trailers) = &trailers
-            && !trailers.is_empty()
-            && mapped.is_some()
-        {
-            // HTTP/1.1 sends trailers only behind a chunked body.
-            let headers = &mut self.parts.headers;
-            headers.remove(header::CONTENT_LENGTH);
-            if let Some(framing) = framing {
-                headers.insert(header::TRANSFER_ENCODING, framing);
-            }
-        }
-        let bytes = mapped.map_or(original, Bytes::from);
-        let body = RequestBody::mapped(bytes, trailers);
+        let original = self.collected.take_bytes();
+        let headers = &self.parts.headers;
+        let framing = headers.get(header::TRANSFER_ENCODING).cloned();
+        let plan = &self.plans.request;
+        let mapped = plan.map(&mut self.parts, Extent::Whole, &original)?;
+        keep_trailers(
+            &mut self.parts.headers,
+            framing,
+            trailers.as_ref(),
+            mapped.as_ref(),
+        );
+        let mapped = mapped.unwrap_or_else(|| Mapped::unchanged(original));
+        let body = RequestBody::mapped(mapped, trailers);
         Ok(self.inner.call(Request::from_parts(self.parts, body)))
     }
 }
@@ -216,28 +273,32 @@ impl<S> fmt::Debug for Pending<S> {
     }
 }
 
-// === impl Collected ===
+// === impl Answering ===
 
-impl Collected {
-    fn len(&self) -> usize {
-        self.first.len() + self.rest.len()
+impl Answering {
+    fn map<B>(mut self) -> Result<Response<ResponseBody<B>>, Refusal> {
+        let trailers = self.collected.trailers.take();
+        let original = self.collected.take_bytes();
+        let headers = &self.parts.headers;
+        let framing = headers.get(header::TRANSFER_ENCODING).cloned();
+        let plan = &self.plans.response;
+        let mapped = plan.map_response(&mut self.parts, Extent::Whole, &original)?;
+        keep_trailers(
+            &mut self.parts.headers,
+            framing,
+            trailers.as_ref(),
+            mapped.as_ref(),
+        );
+        let mapped = mapped.unwrap_or_else(|| Mapped::unchanged(original));
+        let body = ResponseBody::mapped(mapped, trailers);
+        Ok(Response::from_parts(self.parts, body))
     }
+}
 
-    fn push(&mut self, data: Bytes) {
-        if self.first.is_empty() {
-            self.first = data;
-        } else {
-            self.rest.extend_from_slice(&data);
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        if self.rest.is_empty() {
-            return self.first;
-        }
-        let mut whole = BytesMut::with_capacity(self.len());
-        whole.extend_from_slice(&self.first);
-        whole.extend_from_slice(&self.rest);
-        whole.freeze()
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answering")
+            .field("collected", &self.collected.len())
+            .finish_non_exhaustive()
     }
 }

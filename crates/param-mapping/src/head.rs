@@ -1,102 +1,176 @@
-//! What becomes of the headers and the query.
+//! What becomes of the headers, the query and the status.
 
 use std::borrow::Cow;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
 use crate::Address;
 use crate::address::Place;
-use crate::plan::Output;
+use crate::constant::Output;
+use crate::plan::check::is_of_connection;
 use crate::query;
 use crate::refusal::Refusal;
+use crate::trie::Mode;
 
-/// Collected first and applied at the end: removals, then writes, then defaults, whatever the order of the rules.
+/// Collected first and applied at the end: removals, then writes, then what fills gaps, whatever the order of the rules.
 #[derive(Debug, Default)]
 pub(crate) struct HeadEdits<'a> {
-    removed_headers: Vec<&'a HeaderName>,
-    headers: Vec<Write<&'a HeaderName, HeaderValue>>,
-    removed_queries: Vec<&'a str>,
-    queries: Vec<Write<&'a str, Cow<'a, str>>>,
+    pub(crate) headers: HeaderEdits,
+    pub(crate) status: Option<StatusCode>,
+    removed: Vec<&'a str>,
+    allowed: Vec<&'a str>,
+    writes: Vec<Write<&'a str, Cow<'a, str>>>,
+}
+
+/// Those of the headers, which need nothing of the message any more.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderEdits {
+    removed: Vec<HeaderName>,
+    allowed: Vec<HeaderName>,
+    writes: Vec<Write<HeaderName, HeaderValue>>,
 }
 
 #[derive(Debug)]
 struct Write<N, V> {
     name: N,
     values: Vec<V>,
-    is_default: bool,
+    mode: Mode,
 }
 
 // === impl HeadEdits ===
 
 impl<'a> HeadEdits<'a> {
-    pub(crate) fn remove(&mut self, address: Option<&'a Address>) {
-        match address.map(|address| &address.0) {
-            Some(Place::Header(name)) => self.removed_headers.push(name),
-            Some(Place::Query(name)) => self.removed_queries.push(name),
-            Some(Place::Body(_)) | None => {}
+    pub(crate) fn remove(&mut self, addresses: &'a [Address]) {
+        for address in addresses {
+            match &address.0 {
+                Place::Header(name) => self.headers.removed.push(name.clone()),
+                Place::Query(name) => self.removed.push(name),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn allow(&mut self, addresses: &'a [Address]) {
+        for address in addresses {
+            match &address.0 {
+                Place::Header(name) => self.headers.allowed.push(name.clone()),
+                Place::Query(name) => self.allowed.push(name),
+                _ => {}
+            }
         }
     }
 
     /// Takes what is for the head. The body is written elsewhere.
-    pub(crate) fn write(&mut self, output: Output<'a>, is_default: bool) {
+    pub(crate) fn write(&mut self, output: Output<'a>, mode: Mode) -> Result<(), Refusal> {
         match output {
-            Output::Header(name, values) => self.headers.push(Write {
-                name,
+            Output::Header(name, values) => self.headers.writes.push(Write {
+                name: name.clone(),
                 values,
-                is_default,
+                mode,
             }),
-            Output::Query(name, values) => self.queries.push(Write {
-                name,
-                values,
-                is_default,
-            }),
+            Output::Query(name, values) => self.writes.push(Write { name, values, mode }),
+            Output::Status(text) => {
+                let status = text.text.trim_matches('"').parse().ok();
+                let status = status.filter(|status| (200..600).contains(status));
+                let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+                let wrong = || Refusal::bad(&"status", "status must be from 200 to 599".to_owned());
+                self.status = Some(status.ok_or_else(wrong)?);
+            }
             Output::Body(_) => {}
         }
-    }
-
-    pub(crate) fn apply_to_query(&mut self, uri: &mut Uri) -> Result<(), Refusal> {
-        let original = uri.query().unwrap_or_default();
-        self.queries.sort_by_key(|write| write.is_default);
-        let writes = self.queries.iter().filter(|write| !write.is_default);
-        let mut gone = self.removed_queries.clone();
-        gone.extend(writes.map(|write| write.name));
-        let mut query = query::without(original, &gone);
-        for write in &self.queries {
-            let is_there = || query::values(&query, write.name).next().is_some();
-            if write.is_default && is_there() {
-                continue;
-            }
-            for value in &write.values {
-                query::push(&mut query, write.name, value);
-            }
-        }
-        if query == original {
-            return Ok(());
-        }
-
-        *uri = with_query(uri, &query).ok_or_else(|| {
-            let detail = "the query cannot be written to this target";
-            Refusal::bad(&"query:", detail.to_owned())
-        })?;
         Ok(())
     }
 
-    pub(crate) fn apply_to_headers(mut self, headers: &mut HeaderMap) {
-        self.headers.sort_by_key(|write| write.is_default);
-        for name in self.removed_headers {
-            headers.remove(name);
+    /// The URI with its query changed; `None` where it stays.
+    pub(crate) fn uri(&mut self, uri: &Uri) -> Result<Option<Uri>, Refusal> {
+        if self.removed.is_empty() && self.allowed.is_empty() && self.writes.is_empty() {
+            return Ok(None);
         }
-        for write in self.headers {
-            if write.is_default && headers.contains_key(write.name) {
+        let original = uri.query().unwrap_or_default();
+        self.writes.sort_by_key(|write| write.mode.is_fill());
+        let replaces = |write: &&Write<_, _>| matches!(write.mode, Mode::Set | Mode::Replace);
+        let writes = self.writes.iter().filter(replaces);
+        let mut gone = self.removed.clone();
+        gone.extend(writes.map(|write| write.name));
+        let mut query = query::without(original, &gone, &self.allowed);
+        for (index, write) in self.writes.iter().enumerate() {
+            let is_there = || query::values(&query, write.name).next().is_some();
+            if write.mode.is_fill() && is_there() {
                 continue;
             }
-            headers.remove(write.name);
-            for value in write.values {
-                headers.append(write.name.clone(), value);
+            // Of two rules for one parameter the later one counts.
+            let mut later = self.writes.iter().skip(index + 1).filter(replaces);
+            if replaces(&write) && later.any(|later| later.name == write.name) {
+                continue;
+            }
+            for value in &write.values {
+                if write.mode == Mode::Prepend {
+                    query::push_in_front(&mut query, write.name, value);
+                } else {
+                    query::push(&mut query, write.name, value);
+                }
+            }
+        }
+        if query == original {
+            return Ok(None);
+        }
+        let changed = with_query(uri, &query);
+        changed.map(Some).ok_or_else(|| {
+            let detail = "the query cannot be written to this target";
+            Refusal::bad(&"query:", detail.to_owned())
+        })
+    }
+}
+
+// === impl HeaderEdits ===
+
+impl HeaderEdits {
+    pub(crate) fn apply(mut self, headers: &mut HeaderMap) {
+        if !self.allowed.is_empty() {
+            let names: Vec<_> = headers.keys().cloned().collect();
+            for name in names {
+                if !self.allowed.contains(&name) && !is_needed(&name) {
+                    headers.remove(name);
+                }
+            }
+        }
+        self.writes.sort_by_key(|write| write.mode.is_fill());
+        for name in self.removed {
+            headers.remove(name);
+        }
+        for Write { name, values, mode } in self.writes {
+            match mode {
+                Mode::Add | Mode::Default if headers.contains_key(&name) => continue,
+                Mode::Set | Mode::Replace => {
+                    headers.remove(&name);
+                }
+                Mode::Prepend => {
+                    let later: Vec<_> = headers.get_all(&name).iter().cloned().collect();
+                    headers.remove(&name);
+                    for value in values.into_iter().chain(later) {
+                        headers.append(name.clone(), value);
+                    }
+                    continue;
+                }
+                Mode::Add | Mode::Default | Mode::Append | Mode::Merge => {}
+            }
+            for value in values {
+                headers.append(name.clone(), value);
             }
         }
     }
+}
+
+/// What a message cannot be read without, whatever rules allow.
+fn is_needed(name: &HeaderName) -> bool {
+    let framing = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::CONTENT_ENCODING,
+    ];
+    framing.contains(name) || is_of_connection(name)
 }
 
 /// `None` where the target has no query (`*`, an authority), or it is too long for one.

@@ -1,36 +1,70 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use portcullis_gateway_error::InvalidConfig;
+use serde_json::Value;
 
-use crate::Rule;
-use crate::plan::Plan;
+use crate::message::Plan;
+use crate::pipe::Function;
+use crate::plan::compile::{Settings, program};
+use crate::plan::{Program, Side};
+use crate::{Base, DuplicateKeys, MapError, Mapped, Route, Rule, Unmapped};
 
 /// A set of rules, checked and compiled. Cloning it is cheap.
 ///
 /// See the [crate docs](crate) for examples.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    plan: Arc<Plan>,
+    pub(crate) plans: Arc<Plans>,
+}
+
+/// What a mapping does, and to what.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    pub(crate) route: Route,
+    pub(crate) request: Plan,
+    pub(crate) response: Plan,
 }
 
 /// Collects what a [`Mapping`] is made of.
 #[must_use = "a builder does nothing until `build` is called"]
 #[derive(Clone, Debug)]
 pub struct MappingBuilder {
-    rules: Vec<Rule>,
+    route: Route,
+    request: Rules,
+    /// The rules for requests were given as such, and mistakes in them are told so.
+    is_request_named: bool,
+    response: Rules,
+    duplicate_keys: DuplicateKeys,
+    functions: HashMap<String, Function>,
     max_body_bytes: usize,
 }
 
-/// How many bytes of a body are read where none of the settings says it: 1 MiB.
-pub const DEFAULT_MAX_BODY_BYTES: usize = 1024 * 1024;
+/// The rules of one side of a [`Mapping`].
+#[must_use = "rules do nothing until they are in a mapping"]
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    base: Base,
+    unmapped: Unmapped,
+}
+
+/// How many bytes of a body are read where none of the settings says it: 2 MiB.
+pub const DEFAULT_MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 // === impl Mapping ===
 
 impl Mapping {
     /// Starts a mapping without rules.
-    pub const fn builder() -> MappingBuilder {
+    pub fn builder() -> MappingBuilder {
         MappingBuilder {
-            rules: Vec::new(),
+            route: Route::any(),
+            request: Rules::new(),
+            is_request_named: false,
+            response: Rules::new(),
+            duplicate_keys: DuplicateKeys::default(),
+            functions: HashMap::new(),
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
         }
     }
@@ -65,19 +99,44 @@ impl Mapping {
         Self::try_from(config).map_err(|mistake| file.locate(mistake))
     }
 
-    pub(crate) fn plan(&self) -> &Arc<Plan> {
-        &self.plan
+    /// Applies the rules for requests to a JSON document, without HTTP. Rules for the head find nothing there and write nothing.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use portcullis_param_mapping::{Mapping, Rule};
+    ///
+    /// let mapping = Mapping::builder()
+    ///     .rule(Rule::rename("body:/a".parse()?, "body:/b/c".parse()?))
+    ///     .build()?;
+    /// let mapped = mapping.apply(&Bytes::from(r#"{"a": 1.0}"#))?;
+    /// assert_eq!(mapped.into_bytes(), r#"{"b":{"c":1.0}}"#);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the document is not valid JSON or nested too deeply, or a rule cannot do what it says. Its length has no limit here.
+    pub fn apply(&self, document: &Bytes) -> Result<Mapped, MapError> {
+        self.plans.request.apply(document).map_err(MapError::new)
+    }
+
+    /// Applies the rules for responses to a JSON document, without HTTP.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_response(&self, document: &Bytes) -> Result<Mapped, MapError> {
+        self.plans.response.apply(document).map_err(MapError::new)
     }
 }
 
 /// A mapping without rules: everything passes as it is.
 impl Default for Mapping {
     fn default() -> Self {
+        let plan = |side| Plan::new(side, Program::empty(), DEFAULT_MAX_BODY_BYTES);
         Self {
-            plan: Arc::new(Plan {
-                steps: Vec::new(),
-                body: None,
-                max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            plans: Arc::new(Plans {
+                route: Route::any(),
+                request: plan(Side::Request),
+                response: plan(Side::Response),
             }),
         }
     }
@@ -86,6 +145,135 @@ impl Default for Mapping {
 // === impl MappingBuilder ===
 
 impl MappingBuilder {
+    /// Adds a rule for requests.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.request = self.request.rule(rule);
+        self
+    }
+
+    /// Adds these rules for requests.
+    pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.request = self.request.rules(rules);
+        self
+    }
+
+    /// Replaces what is done to requests. Default: nothing.
+    pub fn request(mut self, rules: Rules) -> Self {
+        self.request = rules;
+        self.is_request_named = true;
+        self
+    }
+
+    /// Replaces what is done to responses. Default: nothing.
+    pub fn response(mut self, rules: Rules) -> Self {
+        self.response = rules;
+        self
+    }
+
+    /// Replaces which requests are mapped, and their responses. Default: all.
+    pub fn route(mut self, route: Route) -> Self {
+        self.route = route;
+        self
+    }
+
+    /// Replaces what happens where a member that a rule names is given twice. Default: the message is refused.
+    pub const fn duplicate_keys(mut self, duplicate_keys: DuplicateKeys) -> Self {
+        self.duplicate_keys = duplicate_keys;
+        self
+    }
+
+    /// Gives rules a function to call, by its name: `custom: name`. It gets the value and returns another, or nothing to write, or what the
+    /// value must be, as in `be a colour`. That text is told to the caller.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use portcullis_param_mapping::{Mapping, Rule, Transform};
+    /// use serde_json::Value;
+    ///
+    /// let mapping = Mapping::builder()
+    ///     .function("reverse", |value| match value {
+    ///         Value::String(text) => Ok(Some(text.chars().rev().collect::<String>().into())),
+    ///         _ => Err("be a string".to_owned()),
+    ///     })
+    ///     .rule(Rule::update("body:/a".parse()?, Transform::Custom("reverse".to_owned())))
+    ///     .build()?;
+    /// assert_eq!(mapping.apply(&Bytes::from(r#"{"a":"bc"}"#))?.into_bytes(), r#"{"a":"cb"}"#);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn function<F>(mut self, name: impl Into<String>, function: F) -> Self
+    where
+        F: Fn(Value) -> Result<Option<Value>, String> + Send + Sync + 'static,
+    {
+        let name = name.into();
+        let function = Function {
+            name: name.as_str().into(),
+            call: Arc::new(function),
+        };
+        self.functions.insert(name, function);
+        self
+    }
+
+    /// Replaces the limit for a body that must be read, in bytes. Default: [`DEFAULT_MAX_BODY_BYTES`].
+    ///
+    /// A longer one is answered with 413, or with 502 if it is that of a response. A body that no rule touches is not read and has no limit.
+    pub const fn max_body_bytes(mut self, limit: usize) -> Self {
+        self.max_body_bytes = limit;
+        self
+    }
+
+    /// Checks the rules and compiles them.
+    ///
+    /// # Errors
+    /// At the first mistake; the error names the field as the serde form does: `rules[2].to`, `response.rules[0].set`.
+    pub fn build(self) -> Result<Mapping, InvalidConfig> {
+        if self.max_body_bytes == 0 {
+            return Err(InvalidConfig::new(
+                "max_body_bytes",
+                "must be at least 1, is 0",
+            ));
+        }
+        let plan = |side, rules: Rules| {
+            let settings = Settings {
+                side,
+                base: rules.base,
+                unmapped: rules.unmapped,
+                duplicate_keys: self.duplicate_keys,
+                functions: &self.functions,
+            };
+            let program = program(rules.rules, settings)?;
+            Ok(Plan::new(side, program, self.max_body_bytes))
+        };
+        let response = plan(Side::Response, self.response)
+            .map_err(|mistake: InvalidConfig| mistake.within("response"))?;
+        let request = plan(Side::Request, self.request).map_err(|mistake: InvalidConfig| {
+            if self.is_request_named {
+                mistake.within("request")
+            } else {
+                mistake
+            }
+        })?;
+        Ok(Mapping {
+            plans: Arc::new(Plans {
+                route: self.route,
+                request,
+                response,
+            }),
+        })
+    }
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// No rules.
+    pub const fn new() -> Self {
+        Self {
+            rules: Vec::new(),
+            base: Base::Copy,
+            unmapped: Unmapped::Pass,
+        }
+    }
+
     /// Adds a rule.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
@@ -98,28 +286,15 @@ impl MappingBuilder {
         self
     }
 
-    /// Replaces the limit for a body that must be read, in bytes. Default: [`DEFAULT_MAX_BODY_BYTES`].
-    ///
-    /// A longer one is answered with 413. A body that no rule touches is not read and has no limit.
-    pub const fn max_body_bytes(mut self, limit: usize) -> Self {
-        self.max_body_bytes = limit;
+    /// Replaces what the body is before rules write to it. Default: what came in.
+    pub const fn base(mut self, base: Base) -> Self {
+        self.base = base;
         self
     }
 
-    /// Checks the rules and compiles them.
-    ///
-    /// # Errors
-    /// At the first mistake; the error names the field as the serde form does: `rules[2].to`.
-    pub fn build(self) -> Result<Mapping, InvalidConfig> {
-        if self.max_body_bytes == 0 {
-            return Err(InvalidConfig::new(
-                "max_body_bytes",
-                "must be at least 1, is 0",
-            ));
-        }
-        let plan = Plan::compile(self.rules, self.max_body_bytes)?;
-        Ok(Mapping {
-            plan: Arc::new(plan),
-        })
+    /// Replaces what becomes of members of the body that no rule names. Default: they pass.
+    pub const fn unmapped(mut self, unmapped: Unmapped) -> Self {
+        self.unmapped = unmapped;
+        self
     }
 }

@@ -16,12 +16,13 @@ pub(crate) fn values<'a>(query: &'a str, name: &str) -> impl Iterator<Item = &'a
     pairs(query).filter_map(move |(_, key, value)| is_named(key, name).then_some(value))
 }
 
-/// Keeps the pairs whose names are not among these, byte for byte, empty ones too.
-pub(crate) fn without(query: &str, names: &[&str]) -> String {
+/// Keeps the pairs whose names are not among these, and where some are allowed only those; byte for byte, empty ones too.
+pub(crate) fn without(query: &str, names: &[&str], allowed: &[&str]) -> String {
     let mut kept = String::with_capacity(query.len());
     let mut is_first = true;
     for (pair, key, _) in pairs(query) {
-        if names.iter().any(|name| is_named(key, name)) {
+        let is_among = |names: &[&str]| names.iter().any(|name| is_named(key, name));
+        if is_among(names) || (!allowed.is_empty() && !is_among(allowed)) {
             continue;
         }
         if !is_first {
@@ -41,6 +42,17 @@ pub(crate) fn push(query: &mut String, name: &str, value: &str) {
     query.push_str(&encode(name.as_bytes()));
     query.push('=');
     query.push_str(value);
+}
+
+/// Adds a pair in front of all; the value is encoded already.
+pub(crate) fn push_in_front(query: &mut String, name: &str, value: &str) {
+    let mut pair = String::with_capacity(query.len() + name.len() + value.len() + 2);
+    push(&mut pair, name, value);
+    if !query.is_empty() {
+        pair.push('&');
+        pair.push_str(query);
+    }
+    *query = pair;
 }
 
 pub(crate) fn encode(bytes: &[u8]) -> String {
@@ -112,7 +124,7 @@ mod tests {
             ("%78=1", ""),
             ("x", ""),
         ] {
-            assert_eq!(without(query, &["x"]), expected, "{query}");
+            assert_eq!(without(query, &["x"], &[]), expected, "{query}");
         }
     }
 

@@ -5,14 +5,16 @@ use http::StatusCode;
 use portcullis_gateway_error::{Answer, ErrorKind, classify_error};
 
 use crate::json::Invalid;
+use crate::plan::Side;
 
-/// Why a request is not mapped. It names an address and never a value.
+/// Why a request or response is not mapped. It names an address and never a value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     /// The address at fault.
     pub(crate) param: String,
     pub(crate) detail: String,
+    pub(crate) side: Side,
 }
 
 // === impl Refusal ===
@@ -27,6 +29,7 @@ impl Refusal {
             status: StatusCode::BAD_REQUEST,
             param: param.to_string(),
             detail,
+            side: Side::Request,
         }
     }
 
@@ -38,12 +41,11 @@ impl Refusal {
     }
 
     pub(crate) fn not_json(param: &impl fmt::Display) -> Self {
+        let detail =
+            format!("{param} needs a body of type application/json without content-encoding");
         Self {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            param: param.to_string(),
-            detail: format!(
-                "{param} needs a body of type application/json without content-encoding"
-            ),
+            ..Self::bad(param, detail)
         }
     }
 
@@ -61,20 +63,44 @@ impl Refusal {
         }
     }
 
+    /// The same, on this side.
+    pub(crate) const fn at(mut self, side: Side) -> Self {
+        if matches!(side, Side::Response) {
+            self.status = side.status();
+        }
+        self.side = side;
+        self
+    }
+
     /// Tells it, once: to the log here, to the caller by the answer.
     pub(crate) fn answer(self, name: &str) -> Answer {
         let Self {
             status,
             param,
             detail,
+            side,
         } = self;
-        tracing::debug!(
-            param,
-            reason = detail,
-            status = status.as_u16(),
-            "request refused"
-        );
-        Answer::new(ErrorKind::HttpRequestError)
+        let kind = match side {
+            Side::Request => {
+                tracing::debug!(
+                    param,
+                    reason = detail,
+                    status = status.as_u16(),
+                    "request refused"
+                );
+                ErrorKind::HttpRequestError
+            }
+            Side::Response => {
+                tracing::debug!(
+                    param,
+                    reason = detail,
+                    status = status.as_u16(),
+                    "response refused"
+                );
+                ErrorKind::HttpProtocolError
+            }
+        };
+        Answer::new(kind)
             .status(status)
             .name(name)
             .detail(detail)

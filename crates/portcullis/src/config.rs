@@ -140,7 +140,7 @@ mod tests {
             (json!({"health_check": {"rise": 0}}), "health_check.rise"),
             (json!({"health_check": {"path": "x"}}), "health_check.path"),
             (
-                json!({"param_mapping": {"rules": [{"remove": "body"}]}}),
+                json!({"param_mapping": {"rules": [{"remove": "header:te"}]}}),
                 "param_mapping.rules[0].remove",
             ),
         ] {

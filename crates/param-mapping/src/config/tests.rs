@@ -63,11 +63,11 @@ fn every_mistake_has_its_line_and_field() {
     for (rule, expected) in [
         (
             "{}",
-            "rules[1]: has no verb: it is one of `move`, `set`, `default`, `remove`, `require`",
+            "rules[1]: has no verb: it is one of `move`, `copy`, `set`, `replace`, `add`, `default`, `append`, `prepend`, `merge`, `update`, `remove`, `allow`, `require`, `test`, `for_each`",
         ),
         (
             "{require: true}",
-            "rules[1]: has no verb: it is one of `move`, `set`, `default`, `remove`, `require`",
+            "rules[1]: has no verb: it is one of `move`, `copy`, `set`, `replace`, `add`, `default`, `append`, `prepend`, `merge`, `update`, `remove`, `allow`, `require`, `test`, `for_each`",
         ),
         (
             "{require: 1}",
@@ -94,7 +94,7 @@ fn every_mistake_has_its_line_and_field() {
         ),
         (
             "{mov: query:a, to: query:b}",
-            "rules[1].mov: unknown field `mov`, expected one of `move`, `rename`, `to`, `set`, `default`, `value`, `remove`, `require`",
+            "rules[1].mov: unknown field `mov`, expected one of `move`, `rename`, `copy`, `to`, `set`, `replace`, `add`, `default`, `append`, `prepend`, `merge`, `update`, `remove`, `allow`, `require`, `test`, `for_each`, `value`, `template`, `from`, `sum`, `with`, `rules`, `keep`, `when`, `on_error`",
         ),
         (
             "{move: query:a, to: body/a}",
@@ -208,5 +208,23 @@ fn a_limit_of_zero_is_a_mistake() {
     assert_eq!(
         mistake.to_string(),
         "line 2, column 1: max_body_bytes: must be at least 1, is 0"
+    );
+}
+
+#[test]
+fn the_example_of_the_crate_page_is_a_mapping() {
+    let page = include_str!("../lib.rs");
+    let (_, example) = page.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("//! ```").unwrap();
+    let lines = example.lines().map(|line| line.trim_start_matches("//!"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+
+    let mapping = Mapping::from_yaml(&text).unwrap();
+
+    let body = r#"{"model":"claude-x","top_k":1,"stop":"a","temperature":2,"messages":[{"role":"system"}]}"#;
+    let mapped = mapping.apply(&body.into()).unwrap().into_bytes();
+    assert_eq!(
+        mapped,
+        r#"{"model":"claude-x","temperature":1,"messages":[{"role":"system"}],"max_tokens":4096,"stop_sequences":["a"],"system":[{"role":"system"}]}"#
     );
 }

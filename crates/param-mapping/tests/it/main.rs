@@ -3,7 +3,12 @@
 
 mod bodies;
 mod contract;
+mod known_bugs;
+#[cfg(feature = "config")]
+mod operations;
+mod reference;
 mod refusals;
+mod responses;
 mod stacks;
 
 use std::sync::{Arc, Mutex};

@@ -27,16 +27,22 @@ fn mapping(rules: &str) -> Mapping {
     Mapping::builder().rules(lines.map(rule)).build().unwrap()
 }
 
+fn shown(mapped: Option<Mapped>, body: &str) -> String {
+    let bytes = mapped.map_or_else(|| body.to_owned().into(), Mapped::into_bytes);
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
 /// The body that a POST with this JSON body becomes, or what the refusal says.
 fn map(rules: &str, body: &str) -> String {
     let request = Request::post("/").header("content-type", "application/json");
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let original = Bytes::copy_from_slice(body.as_bytes());
     match mapping(rules)
-        .plan()
-        .map(&mut parts, Scope::Whole, &original)
+        .plans
+        .request
+        .map(&mut parts, Extent::Whole, &original)
     {
-        Ok(mapped) => mapped.unwrap_or_else(|| body.to_owned()),
+        Ok(mapped) => shown(mapped, body),
         Err(refusal) => format!(
             "{} {}: {}",
             refusal.status.as_u16(),
@@ -55,10 +61,11 @@ fn map_all(rules: &str, target: &str, headers: &[(&str, &str)], body: &str) -> S
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let original = Bytes::copy_from_slice(body.as_bytes());
     let mapped = match mapping(rules)
-        .plan()
-        .map(&mut parts, Scope::Whole, &original)
+        .plans
+        .request
+        .map(&mut parts, Extent::Whole, &original)
     {
-        Ok(mapped) => mapped.unwrap_or_else(|| body.to_owned()),
+        Ok(mapped) => shown(mapped, body),
         Err(refusal) => return format!("{}: {}", refusal.param, refusal.detail),
     };
     let mut line = parts.uri.to_string();
@@ -255,11 +262,6 @@ fn what_cannot_be_mapped_names_the_address_and_no_value() {
             "set body:/a/1 1",
             r#"{"a":[0]}"#,
             "400 body:/a/1: body:/a/1 cannot be written: body:/a is an array",
-        ),
-        (
-            "set body:/a/- 1",
-            r#"{"a":[0]}"#,
-            "400 body:/a/-: body:/a/- cannot be written: body:/a is an array",
         ),
         (
             "remove body:/a",
@@ -530,10 +532,12 @@ fn an_empty_body_gets_content_only_where_a_rule_gives_it_some() {
         let (mut parts, ()) = request.unwrap().into_parts();
 
         let mapped = mapping(rules)
-            .plan()
-            .map(&mut parts, Scope::Whole, &Bytes::new());
+            .plans
+            .request
+            .map(&mut parts, Extent::Whole, &Bytes::new());
 
-        assert_eq!(mapped.unwrap().as_deref(), expected, "{method} {rules}");
+        let mapped = mapped.unwrap().map(|mapped| shown(Some(mapped), ""));
+        assert_eq!(mapped.as_deref(), expected, "{method} {rules}");
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         assert_eq!(
             content_type.is_some(),
@@ -559,9 +563,11 @@ fn a_changed_body_is_described_anew_and_an_unchanged_one_is_not() {
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
 
-        let mapped = mapping("remove body:/a")
-            .plan()
-            .map(&mut parts, Scope::Whole, &body.into());
+        let mapped =
+            mapping("remove body:/a")
+                .plans
+                .request
+                .map(&mut parts, Extent::Whole, &body.into());
 
         assert_eq!(mapped.unwrap().is_some(), changed);
         let expected = if changed { (1, "2") } else { (6, "0") };
@@ -585,19 +591,23 @@ fn bodies_are_read_only_where_they_must_and_can_be() {
             &[json, ("content-encoding", "identity")],
             Ok(Work::Collect),
         ),
-        ("remove header:a", &[json], Ok(Work::Pass(Scope::Head))),
-        ("require body:/a", &[grpc], Ok(Work::Pass(Scope::Headers))),
+        ("remove header:a", &[json], Ok(Work::Pass(Extent::Head))),
+        ("require body:/a", &[grpc], Ok(Work::Pass(Extent::Headers))),
         (
             "remove body:/a; default body:/b 1; move body:/c body:/d",
             &[text],
-            Ok(Work::Pass(Scope::Head)),
+            Ok(Work::Pass(Extent::Head)),
         ),
-        ("remove body:/a", &[], Ok(Work::Pass(Scope::Head))),
-        ("remove body:/a", &[json, gzip], Ok(Work::Pass(Scope::Head))),
+        ("remove body:/a", &[], Ok(Work::Pass(Extent::Head))),
+        (
+            "remove body:/a",
+            &[json, gzip],
+            Ok(Work::Pass(Extent::Head)),
+        ),
         (
             "move header:none body:/a",
             &[text],
-            Ok(Work::Pass(Scope::Head)),
+            Ok(Work::Pass(Extent::Head)),
         ),
         ("move! body:/a body:/b", &[text], Err((415, "body:/a"))),
         ("require body:/a", &[json, gzip], Err((415, "body:/a"))),
@@ -615,7 +625,10 @@ fn bodies_are_read_only_where_they_must_and_can_be() {
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
 
-        let work = mapping(rules).plan().work(&parts, &"body".to_owned());
+        let work = mapping(rules)
+            .plans
+            .request
+            .work(&parts, &"body".to_owned());
 
         let work = work.map_err(|refusal| (refusal.status.as_u16(), refusal.param));
         assert_eq!(
@@ -671,7 +684,7 @@ proptest! {
     #[test]
     fn no_body_makes_a_mapping_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
         let (mut parts, ()) = Request::post("/").body(()).unwrap().into_parts();
-        let _ = mapping(BUSY).plan().map(&mut parts, Scope::Whole, &bytes.into());
+        let _ = mapping(BUSY).plans.request.map(&mut parts, Extent::Whole, &bytes.into());
     }
 
     #[test]

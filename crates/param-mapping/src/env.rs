@@ -1,0 +1,116 @@
+//! What rules can see while one request or response is mapped.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::json;
+use crate::out::{Out, Text};
+use crate::scan::{Entry, Stop, scan};
+use crate::trie::Trie;
+
+/// A document that was looked into.
+#[derive(Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) text: &'a str,
+    /// Where in the input it stands, if it does.
+    pub(crate) origin: Option<usize>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// All that addresses lead to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Env<'a> {
+    pub(crate) head: Head<'a>,
+    pub(crate) body: Option<&'a Frame<'a>>,
+    pub(crate) item: Option<Item<'a>>,
+    /// What was looked up in this message, so that each table is made once however many elements ask.
+    pub(crate) lookups: Option<&'a Lookups>,
+}
+
+/// By the transform that asks: what it takes, by the type and the text of the key.
+pub(crate) type Lookups = RefCell<HashMap<usize, LookupTable>>;
+
+pub(crate) type LookupTable = HashMap<(&'static str, String), String>;
+
+/// The head of a message, as far as there is one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Head<'a> {
+    pub(crate) method: Option<&'a Method>,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) headers: Option<&'a HeaderMap>,
+    pub(crate) status: Option<StatusCode>,
+}
+
+/// The element at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'a> {
+    /// `None` until it is looked into.
+    pub(crate) frame: Option<&'a Frame<'a>>,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) position: usize,
+    /// Of what it is in; 0 where no rule asks.
+    pub(crate) length: usize,
+}
+
+// === impl Frame ===
+
+impl<'a> Frame<'a> {
+    pub(crate) fn at(index: usize, text: &'a Text<'_>, trie: &Trie) -> Result<Self, Stop> {
+        Ok(Self {
+            text: &text.text,
+            origin: text.origin,
+            entries: scan(&text.text, trie, index)?,
+        })
+    }
+
+    /// What is at the node with this index, if anything is.
+    pub(crate) fn entry(&self, index: usize) -> Option<&Entry> {
+        self.entries.get(index).filter(|entry| entry.is_there)
+    }
+
+    pub(crate) fn text_at(&self, index: usize) -> Option<Text<'a>> {
+        let entry = self.entry(index)?;
+        Some(Text::part(self.text, self.origin, entry.value.clone()))
+    }
+
+    pub(crate) fn slice(&self, range: Range<usize>) -> &'a str {
+        json::slice(self.text, range)
+    }
+
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
+    pub(crate) fn copy(&self, range: Range<usize>, out: &mut Out) {
+        out.push_part(self.text, self.origin, range);
+    }
+}
+
+// === impl Env ===
+
+impl<'a> Env<'a> {
+    pub(crate) const fn at_item<'b>(
+        &self,
+        key: Option<&'b str>,
+        position: usize,
+        length: usize,
+    ) -> Env<'b>
+    where
+        'a: 'b,
+    {
+        Env {
+            head: self.head,
+            body: self.body,
+            lookups: self.lookups,
+            item: Some(Item {
+                frame: None,
+                key,
+                position,
+                length,
+            }),
+        }
+    }
+}

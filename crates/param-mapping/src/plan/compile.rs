@@ -1,0 +1,400 @@
+//! From rules to a program. What can be wrong with them is found here.
+
+use std::collections::HashMap;
+
+use portcullis_gateway_error::InvalidConfig;
+
+use super::check::Writers;
+use super::{Base, DuplicateKeys, Program, Reach, Side, Step, Unmapped};
+use crate::address::path::Segment;
+use crate::address::{Place, Root};
+use crate::condition::Condition;
+use crate::pipe::Function;
+use crate::read::{Read, ReadKind, Secret};
+use crate::rule::Verb;
+use crate::trie::{Each, Trie};
+use crate::when::When;
+use crate::{Address, Rule};
+
+/// What the rules of one side have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings<'s> {
+    pub(crate) side: Side,
+    pub(crate) base: Base,
+    pub(crate) unmapped: Unmapped,
+    pub(crate) duplicate_keys: DuplicateKeys,
+    pub(crate) functions: &'s HashMap<String, Function>,
+}
+
+/// Where rules stand: the documents that they can name, and what one rule was seen to need.
+pub(crate) struct Scope<'s> {
+    pub(crate) settings: Settings<'s>,
+    body: &'s mut Trie,
+    /// Of the element at hand, inside `for_each`.
+    item: Option<&'s mut Trie>,
+    pub(crate) reach: Reach,
+    needs_length: bool,
+}
+
+/// A rule with the way to it, for whoever tells of a mistake.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) rule: Rule,
+    /// The indexes of the rules around it, and its own: `rules[0].rules[1]`.
+    pub(crate) path: Vec<usize>,
+    /// Of the elements that it is about only these count: it was made of a rule that names a path.
+    pub(crate) among: Option<Segment>,
+    /// It is about such elements.
+    pub(crate) selected: Option<Segment>,
+}
+
+/// Rules for the elements at one place, which are applied together.
+struct Pending {
+    node: usize,
+    rules: Vec<Placed>,
+    keep: Vec<When>,
+    /// The step that says whether they are applied.
+    step: usize,
+    is_conditional: bool,
+    path: Vec<usize>,
+}
+
+/// Compiles the rules of one side.
+pub(crate) fn program(rules: Vec<Rule>, settings: Settings<'_>) -> Result<Program, InvalidConfig> {
+    let mut trie = Trie::new("body:", settings.duplicate_keys == DuplicateKeys::Last);
+    let rules = rules.into_iter().enumerate();
+    let rules = rules.map(|(index, rule)| Placed::new(rule, vec![index]));
+    let mut scope = Scope {
+        settings,
+        body: &mut trie,
+        item: None,
+        reach: Reach::default(),
+        needs_length: false,
+    };
+    let steps = scope.rules(rules.collect(), None)?;
+    Ok(Program {
+        steps,
+        trie,
+        unmapped: settings.unmapped,
+        starts_empty: settings.base == Base::Empty,
+        needs_length: false,
+    })
+}
+
+// === impl Placed ===
+
+impl Placed {
+    pub(crate) const fn new(rule: Rule, path: Vec<usize>) -> Self {
+        Self {
+            rule,
+            path,
+            among: None,
+            selected: None,
+        }
+    }
+
+    fn locate(&self, mistake: InvalidConfig) -> InvalidConfig {
+        let path = self.path.iter().rev();
+        path.fold(mistake, |mistake, index| {
+            mistake.within_index(*index).within("rules")
+        })
+    }
+
+    /// The rules inside a `for_each`.
+    pub(crate) fn inner(&self) -> Vec<Self> {
+        let rules = self.rule.rules.iter().enumerate();
+        let inner = rules.map(|(index, rule)| {
+            let mut path = self.path.clone();
+            // What was made of a rule is where that is.
+            if self.among.is_none() {
+                path.push(index);
+            }
+            Self {
+                selected: self.among.clone(),
+                ..Self::new(rule.clone(), path)
+            }
+        });
+        inner.collect()
+    }
+}
+
+// === impl Scope ===
+
+impl Scope<'_> {
+    /// Compiles rules that stand side by side.
+    fn rules(
+        &mut self,
+        rules: Vec<Placed>,
+        keep: Option<Condition>,
+    ) -> Result<Vec<Step>, InvalidConfig> {
+        let mut steps = Vec::with_capacity(rules.len());
+        let mut writers = Writers::default();
+        let mut pending: Vec<Pending> = Vec::new();
+        if let Some(keep) = keep {
+            // What is not kept is taken away, as a whole.
+            let mut step = Step::nothing();
+            step.when = Some(Condition::Not(Box::new(keep)));
+            self.document().change(0, |node| node.removed.push(0));
+            steps.push(step);
+        }
+        for placed in rules.into_iter().flat_map(Placed::apart) {
+            let locate = |mistake| placed.locate(mistake);
+            self.reach = Reach::default();
+            let rule = &placed.rule;
+            let mut step = if rule.verb == Verb::ForEach && rule.to.is_empty() {
+                self.each_in_place(&placed, steps.len(), &mut pending)
+            } else {
+                self.step(&placed, steps.len())
+            }
+            .map_err(locate)?;
+            writers.add(&placed).map_err(locate)?;
+            if let Some(segment) = &placed.selected {
+                self.needs_length |= matches!(segment, Segment::Index(_) | Segment::Slice(_));
+                let selected = Condition::Selected(segment.clone());
+                step.when = Some(match step.when.take() {
+                    None => selected,
+                    Some(when) => Condition::All(vec![selected, when]),
+                });
+            }
+            step.reach = self.reach;
+            steps.push(step);
+        }
+        for pending in pending {
+            let keep = (!pending.keep.is_empty()).then_some(When::All(pending.keep));
+            let program = self.items(pending.rules, keep.as_ref())?;
+            let step = pending.step;
+            if let Some(step) = steps.get_mut(step) {
+                step.reach.body = true;
+                step.reach.other |= self.reach.other;
+            }
+            self.document().change(pending.node, |node| {
+                node.each = Some(Each { step, program });
+            });
+        }
+        Ok(steps)
+    }
+
+    /// The rules of a `for_each` that maps an array where it is.
+    fn each_in_place(
+        &mut self,
+        placed: &Placed,
+        index: usize,
+        pending: &mut Vec<Pending>,
+    ) -> Result<Step, InvalidConfig> {
+        let rule = &placed.rule;
+        let [address] = &*rule.at else {
+            return Err(InvalidConfig::new("for_each", "names one array"));
+        };
+        let within = |mistake: InvalidConfig| mistake.within(placed.verb_name());
+        let node = self.target(address).map_err(within)?;
+        let mut step = Step::nothing();
+        step.when = self.when(rule)?;
+        let is_conditional = rule.when.is_some();
+        let (rules, keep) = (placed.inner(), rule.keep.clone());
+        match pending.iter_mut().find(|pending| pending.node == node) {
+            Some(other) if other.is_conditional || is_conditional => {
+                let path = other.path.iter().map(|index| format!("rules[{index}]"));
+                let path = path.collect::<Vec<_>>().join(".");
+                return Err(within(InvalidConfig::whole(format!(
+                    "`{address}` is mapped by {path} too: put `when` into the rules inside"
+                ))));
+            }
+            Some(other) => {
+                other.rules.extend(rules);
+                other.keep.extend(keep);
+            }
+            None => pending.push(Pending {
+                node,
+                rules,
+                keep: keep.into_iter().collect(),
+                step: index,
+                is_conditional,
+                path: placed.path.clone(),
+            }),
+        }
+        Ok(step)
+    }
+
+    /// A program for elements.
+    pub(crate) fn items(
+        &mut self,
+        rules: Vec<Placed>,
+        keep: Option<&When>,
+    ) -> Result<Program, InvalidConfig> {
+        let mut trie = Trie::new("item:", self.body.last_of_twins);
+        let mut scope = Scope {
+            settings: self.settings,
+            body: &mut *self.body,
+            item: Some(&mut trie),
+            reach: Reach::default(),
+            needs_length: false,
+        };
+        let keep = keep.map(|keep| scope.condition(keep)).transpose();
+        let keep = keep.map_err(|mistake| mistake.within("keep"))?;
+        let steps = scope.rules(rules, keep)?;
+        let needs_length = scope.needs_length;
+        let other = scope.reach.other || steps.iter().any(|step| step.reach.other);
+        self.reach.body = true;
+        self.reach.other |= other;
+        Ok(Program {
+            steps,
+            trie,
+            unmapped: Unmapped::Pass,
+            starts_empty: false,
+            needs_length,
+        })
+    }
+
+    /// The trie of the document that rules here write to.
+    pub(crate) fn document(&mut self) -> &mut Trie {
+        match &mut self.item {
+            Some(trie) => trie,
+            None => self.body,
+        }
+    }
+
+    pub(crate) const fn root(&self) -> Root {
+        if self.item.is_some() {
+            Root::Item
+        } else {
+            Root::Body
+        }
+    }
+
+    fn trie(&mut self, root: Root) -> Result<&mut Trie, InvalidConfig> {
+        match (root, &mut self.item) {
+            (Root::Body, _) => Ok(self.body),
+            (Root::Item, Some(trie)) => Ok(trie),
+            (Root::Item, None) => Err(InvalidConfig::whole(
+                "`item:` has a meaning only inside `for_each`",
+            )),
+            (Root::Data, _) => Err(InvalidConfig::whole("`data:` is not supported here")),
+        }
+    }
+
+    /// The node of an address in the document that rules here write to.
+    pub(crate) fn target(&mut self, address: &Address) -> Result<usize, InvalidConfig> {
+        self.reach.body = true;
+        let here = self.root();
+        match &address.0 {
+            Place::Pointer(root, tokens) => {
+                let trie = self.trie(*root)?;
+                if *root == here {
+                    return Ok(trie.at(tokens));
+                }
+                Err(InvalidConfig::whole(format!(
+                    "`{address}` cannot be written inside `for_each`, only `item:` can"
+                )))
+            }
+            Place::Path(..) => Err(InvalidConfig::whole(format!(
+                "`{address}` is a path, and a pointer is written: only `remove`, `update` and `for_each` take paths"
+            ))),
+            _ => Err(InvalidConfig::whole(format!(
+                "`{address}` is no place in a document"
+            ))),
+        }
+    }
+
+    /// Binds an address that is read.
+    pub(crate) fn read(&mut self, address: &Address) -> Result<Read, InvalidConfig> {
+        let side = self.settings.side;
+        let kind = match &address.0 {
+            Place::Pointer(root, tokens) => {
+                let trie = self.trie(*root)?;
+                let node = trie.at(tokens);
+                trie.change(node, |node| node.is_read = true);
+                self.reach.body = true;
+                ReadKind::Node(*root, node)
+            }
+            Place::Path(root, segments) => {
+                let start: Vec<_> = segments.iter().map_while(Segment::token).collect();
+                let path: Vec<_> = segments.iter().skip(start.len()).cloned().collect();
+                let trie = self.trie(*root)?;
+                let node = trie.at(&start);
+                let last_of_twins = trie.last_of_twins;
+                trie.change(node, |node| node.is_read = true);
+                self.reach.body = true;
+                ReadKind::Walk {
+                    root: *root,
+                    node,
+                    is_single: path.iter().all(Segment::is_single),
+                    path,
+                    last_of_twins,
+                }
+            }
+            Place::Header(name) => ReadKind::Header(name.clone()),
+            Place::Query(_) | Place::Method if side == Side::Response => {
+                return Err(InvalidConfig::whole(format!(
+                    "`{address}` is no part of a response"
+                )));
+            }
+            Place::Status if side == Side::Request => {
+                return Err(InvalidConfig::whole("`status` is no part of a request"));
+            }
+            Place::Query(name) => {
+                self.reach.other = true;
+                ReadKind::Query(name.clone())
+            }
+            Place::Method => {
+                self.reach.other = true;
+                ReadKind::Method
+            }
+            Place::Status => {
+                self.reach.other = true;
+                ReadKind::Status
+            }
+            Place::SecretEnv(name) => ReadKind::Secret(Secret::from_env(name)?),
+            Place::SecretFile(path) => ReadKind::Secret(Secret::from_file(path)?),
+            Place::Cookie(_)
+            | Place::Segment(_)
+            | Place::Form(_)
+            | Place::Var(_)
+            | Place::Event => {
+                return Err(InvalidConfig::whole(format!(
+                    "`{address}` is not supported here"
+                )));
+            }
+        };
+        Ok(Read {
+            address: address.clone(),
+            kind,
+        })
+    }
+
+    pub(crate) fn when(&mut self, rule: &Rule) -> Result<Option<Condition>, InvalidConfig> {
+        let before = std::mem::replace(&mut self.reach.body, false);
+        let when = rule.when.as_ref().map(|when| self.condition(when));
+        self.reach.body_in_when = self.reach.body;
+        self.reach.body |= before;
+        when.transpose().map_err(|mistake| mistake.within("when"))
+    }
+
+    fn condition(&mut self, when: &When) -> Result<Condition, InvalidConfig> {
+        Ok(match when {
+            When::All(all) => Condition::All(self.conditions("all", all)?),
+            When::Any(any) => Condition::Any(self.conditions("any", any)?),
+            When::Not(when) => {
+                let inner = self.condition(when);
+                let inner = inner.map_err(|mistake| mistake.within("not"))?;
+                Condition::Not(Box::new(inner))
+            }
+            When::At(address, is) => {
+                let within = |mistake: InvalidConfig| mistake.within(address.to_string());
+                let read = self.read(address).map_err(within)?;
+                Condition::At(read, is.compile().map_err(within)?)
+            }
+        })
+    }
+
+    fn conditions(
+        &mut self,
+        name: &'static str,
+        list: &[When],
+    ) -> Result<Vec<Condition>, InvalidConfig> {
+        let conditions = list.iter().enumerate().map(|(index, when)| {
+            self.condition(when)
+                .map_err(|mistake| mistake.within_index(index).within(name))
+        });
+        conditions.collect()
+    }
+}

@@ -1,0 +1,317 @@
+//! What the steps of a program come to in one message: reads see the original, and nothing is changed before all is known to be right.
+
+use std::fmt;
+
+use crate::constant::{Constant, Output};
+use crate::emit::{Emitter, twice};
+use crate::env::{Env, Frame, Item};
+use crate::head::HeadEdits;
+use crate::out::{Out, Text};
+use crate::plan::{Part, Program, Step, Task};
+use crate::read::{Found, Read, scalar};
+use crate::refusal::Refusal;
+use crate::rule::OnError;
+use crate::scan::Stop;
+use crate::{Address, json, number};
+
+/// What a step comes to.
+#[derive(Debug)]
+pub(crate) enum Outcome<'a> {
+    /// It is not applied.
+    Idle,
+    /// It is, and writes nothing into the document.
+    Done,
+    /// It writes this.
+    Value(Text<'a>),
+}
+
+/// A value on its way to the targets.
+enum Gained<'a> {
+    Nothing,
+    /// As each target takes it.
+    Constants(&'a [Constant]),
+    Found(Found<'a>, From<'a>),
+}
+
+/// Where a value is from, for whoever tells that it does not fit.
+#[derive(Clone, Copy)]
+enum From<'a> {
+    Address(&'a Address),
+    Words(&'static str),
+}
+
+// === impl Program ===
+
+impl Program {
+    /// Runs the steps that are covered. What they do to the head is noted.
+    pub(crate) fn run<'a>(
+        &'a self,
+        env: &Env<'a>,
+        is_covered: impl Fn(&Step) -> bool,
+        edits: &mut HeadEdits<'a>,
+    ) -> Result<Vec<Outcome<'a>>, Refusal> {
+        let mut outcomes = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            outcomes.push(if is_covered(step) {
+                step.run(env, edits)?
+            } else {
+                Outcome::Idle
+            });
+        }
+        Ok(outcomes)
+    }
+
+    /// Maps an element, and says whether it is there then.
+    pub(crate) fn map_item(
+        &self,
+        element: &Text<'_>,
+        env: &Env<'_>,
+        out: &mut Out,
+    ) -> Result<bool, Refusal> {
+        let frame = Frame::at(0, element, &self.trie).map_err(|stop| match stop {
+            Stop::Twice(node) => twice(self.trie.address(node)),
+            Stop::Invalid(invalid) => invalid.into(),
+        })?;
+        let env = Env {
+            item: env.item.map(|item| Item {
+                frame: Some(&frame),
+                ..item
+            }),
+            ..*env
+        };
+        let outcomes = self.run(&env, |_| true, &mut HeadEdits::default())?;
+        let emitter = Emitter {
+            program: self,
+            outcomes: &outcomes,
+            env: &env,
+        };
+        emitter.emit(0, Some(&frame), out)
+    }
+}
+
+// === impl Step ===
+
+impl Step {
+    fn run<'a>(&'a self, env: &Env<'a>, edits: &mut HeadEdits<'a>) -> Result<Outcome<'a>, Refusal> {
+        if let Some(when) = &self.when
+            && !when.holds(env)?
+        {
+            return Ok(Outcome::Idle);
+        }
+        if let Some(replaced) = &self.replaced
+            && !replaced.is_there(env)?
+        {
+            return match self.first() {
+                Some(read) if self.required => Err(Refusal::missing(&read.address)),
+                _ => Ok(Outcome::Idle),
+            };
+        }
+        let fallback = || Gained::Constants(&self.fallback);
+        let mut outputs = Vec::new();
+        let gained = self.gain(env);
+        let written = gained.and_then(|gained| self.write(gained, &mut outputs));
+        let text = match (written, self.on_error) {
+            (Ok(text), _) => text,
+            (Err(refusal), OnError::Reject) => return Err(refusal),
+            (Err(refusal), on_error) => {
+                tracing::debug!(
+                    param = refusal.param,
+                    reason = refusal.detail,
+                    ?on_error,
+                    "rule not applied"
+                );
+                outputs.clear();
+                match on_error {
+                    OnError::Keep => return Ok(Outcome::Idle),
+                    OnError::Default => self.write(fallback(), &mut outputs)?,
+                    OnError::Drop | OnError::Reject => {
+                        // Whatever is at the target is what could not be mapped.
+                        None
+                    }
+                }
+            }
+        };
+        edits.remove(&self.removed);
+        edits.allow(&self.allowed);
+        for output in outputs {
+            edits.write(output, self.mode)?;
+        }
+        Ok(text.map_or(Outcome::Done, Outcome::Value))
+    }
+
+    /// The value, or what stands for it.
+    fn gain<'a>(&'a self, env: &Env<'a>) -> Result<Gained<'a>, Refusal> {
+        let (found, from) = match &self.task {
+            Task::Nothing => return Ok(Gained::Nothing),
+            Task::Constant(constants) => return Ok(Gained::Constants(constants)),
+            Task::Require(reads) => {
+                for read in reads {
+                    if !read.is_there(env)? {
+                        return Err(Refusal::missing(&read.address));
+                    }
+                }
+                return Ok(Gained::Nothing);
+            }
+            Task::Test(read, value) => {
+                let values = read.nodes(env)?;
+                if values.len() == 1 && values.iter().all(|text| json::equals(&text.text, value)) {
+                    return Ok(Gained::Nothing);
+                }
+                let detail = format!("{} is not what it must be", read.address);
+                return Err(Refusal::bad(&read.address, detail));
+            }
+            Task::First(reads) => {
+                let mut found = None;
+                for read in reads {
+                    if let Some(value) = read.find(env)? {
+                        found = Some((value, From::Address(&read.address)));
+                        break;
+                    }
+                }
+                match found {
+                    Some((found, from)) => (Some(found), from),
+                    None => (None, From::Words("")),
+                }
+            }
+            Task::Template(parts) => (template(parts, env)?, From::Words("the template")),
+            Task::Sum(reads) => (sum(reads, env)?, From::Words("the sum")),
+            Task::Each(read, each) => {
+                let from = From::Address(&read.address);
+                match read.find(env)? {
+                    Some(Found::Json(text)) => {
+                        let program = Program::empty();
+                        let emitter = Emitter {
+                            program: &program,
+                            outcomes: &[],
+                            env,
+                        };
+                        let mut out = Out::text();
+                        emitter.each(each, &text, &mut out)?;
+                        (Some(Found::Json(Text::made(out.into_text()))), from)
+                    }
+                    found => (found, from),
+                }
+            }
+        };
+        let is_null = |found: &Found<'_>| matches!(found, Found::Json(text) if text.text == "null");
+        let Some(found) = found.filter(|found| self.fallback.is_empty() || !is_null(found)) else {
+            if !self.fallback.is_empty() {
+                return Ok(Gained::Constants(&self.fallback));
+            }
+            return match self.first() {
+                Some(read) if self.required => Err(Refusal::missing(&read.address)),
+                None if self.required => {
+                    let to = self.to.first().map_or(String::new(), ToString::to_string);
+                    Err(Refusal::bad(&to, format!("{from} for {to} has no value")))
+                }
+                _ => Ok(Gained::Nothing),
+            };
+        };
+        let Some((first, _)) = self.pipes.split_first() else {
+            return Ok(Gained::Found(found, from));
+        };
+        let mut text = match found {
+            Found::Json(text) => text,
+            found if first.takes_several() => {
+                let texts = found.texts(&from)?;
+                let texts: Vec<_> = texts.iter().map(|text| &*text.text).collect();
+                Text::made(format!("[{}]", texts.join(",")))
+            }
+            found => found.into_json(&from)?,
+        };
+        for pipe in &self.pipes {
+            match pipe.apply(text, env) {
+                Ok(Some(piped)) => text = piped,
+                Ok(None) => return Ok(Gained::Nothing),
+                Err(misfit) => return Err(misfit.refusal(&from)),
+            }
+        }
+        Ok(Gained::Found(Found::Json(text), from))
+    }
+
+    /// Says a value as each target takes it: as JSON, and for the head.
+    fn write<'a>(
+        &'a self,
+        gained: Gained<'a>,
+        outputs: &mut Vec<Output<'a>>,
+    ) -> Result<Option<Text<'a>>, Refusal> {
+        let mut json = None;
+        match gained {
+            Gained::Nothing => {}
+            Gained::Constants(constants) => {
+                for (constant, target) in constants.iter().zip(&self.to) {
+                    match constant.output(target) {
+                        Output::Body(text) => json = Some(text),
+                        output => outputs.push(output),
+                    }
+                }
+            }
+            Gained::Found(found, from) => {
+                for target in self.to.iter().filter(|target| !target.is_json()) {
+                    outputs.push(found.clone().output(&from, target)?);
+                }
+                if self.to.iter().any(Address::is_json) {
+                    json = Some(found.into_json(&from)?);
+                }
+            }
+        }
+        Ok(json)
+    }
+
+    fn first(&self) -> Option<&Read> {
+        match &self.task {
+            Task::First(reads) => reads.first(),
+            Task::Each(read, _) => Some(read),
+            _ => None,
+        }
+    }
+}
+
+fn template<'a>(parts: &'a [Part], env: &Env<'a>) -> Result<Option<Found<'a>>, Refusal> {
+    let mut text = String::new();
+    for part in parts {
+        match part {
+            Part::Text(part) => text.push_str(part),
+            Part::Value(read) => {
+                let Some(found) = read.find(env)? else {
+                    return Ok(None);
+                };
+                let value = found.into_json(&read.address)?;
+                text.push_str(&scalar(&value.text, &read.address, &"a template")?);
+            }
+        }
+    }
+    Ok(Some(Found::Json(Text::made(json::encode_string(&text)))))
+}
+
+fn sum<'a>(reads: &'a [Read], env: &Env<'a>) -> Result<Option<Found<'a>>, Refusal> {
+    let mut numbers = Vec::new();
+    for read in reads {
+        for text in read.nodes(env)? {
+            let found = json::type_name(&text.text);
+            if found != "a number" {
+                let detail = format!("{} must be a number, is {found}", read.address);
+                return Err(Refusal::bad(&read.address, detail));
+            }
+            numbers.push(text);
+        }
+    }
+    if numbers.is_empty() {
+        return Ok(None);
+    }
+    let numbers: Vec<_> = numbers.iter().map(|text| &*text.text).collect();
+    let sum = number::sum(&numbers);
+    let sum = sum.ok_or_else(|| Refusal::body("the sum is no finite number".to_owned()))?;
+    Ok(Some(Found::Json(Text::made(sum))))
+}
+
+// === impl From ===
+
+impl fmt::Display for From<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
