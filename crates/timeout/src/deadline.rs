@@ -29,7 +29,11 @@ use crate::{Phase, TimeoutError, telemetry};
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Deadline(Instant);
+pub struct Deadline {
+    at: Instant,
+    /// What holds for a stream without an end too: what the caller asked for. A layer's own `total` ends at the head of one.
+    on_streams: Option<Instant>,
+}
 
 pin_project! {
     /// The future of [`Deadline::run`]. Dropping it drops what it runs.
@@ -52,7 +56,10 @@ impl Deadline {
     /// A deadline at this instant.
     #[must_use]
     pub const fn at(instant: Instant) -> Self {
-        Self(instant)
+        Self {
+            at: instant,
+            on_streams: Some(instant),
+        }
     }
 
     /// A deadline this long from now. One that is too far away for the clock is thirty years away.
@@ -65,25 +72,39 @@ impl Deadline {
     pub(crate) fn after_instant(now: Instant, duration: Duration) -> Self {
         const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-        Self(now + duration.min(FAR))
+        Self::at(now + duration.min(FAR))
+    }
+
+    /// What an exchange is held to as a whole, and what of that holds on streams.
+    #[inline]
+    pub(crate) const fn of(whole: Instant, on_streams: Option<Instant>) -> Self {
+        Self {
+            at: whole,
+            on_streams,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn on_streams(self) -> Option<Instant> {
+        self.on_streams
     }
 
     /// Returns the instant.
     #[must_use]
     pub const fn instant(&self) -> Instant {
-        self.0
+        self.at
     }
 
     /// Returns the time until then; zero once it has passed.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.at.saturating_duration_since(Instant::now())
     }
 
     /// Says whether it has passed.
     #[must_use]
     pub fn has_passed(&self) -> bool {
-        self.0 <= Instant::now()
+        self.at <= Instant::now()
     }
 
     /// Runs a future until the deadline, and drops it then: a query of a handler, a call of another service.

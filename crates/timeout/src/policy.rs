@@ -10,6 +10,8 @@ use crate::{Deadline, Phase};
 pub(crate) struct End {
     /// What the request came with, in its extensions or its headers.
     pub(crate) given: Option<Instant>,
+    /// What of it the caller asked for, and not a layer further out: that holds on streams too.
+    pub(crate) on_streams: Option<Instant>,
     /// The layer's own `total`.
     pub(crate) own: Option<Instant>,
 }
@@ -46,16 +48,15 @@ impl End {
         total: Option<Duration>,
         max: Option<Duration>,
     ) -> Self {
-        let said = said.map(|said| (now, said, max.or(total)));
-        let asked = said.map(|(now, said, cap)| after(now, cap.map_or(said, |cap| said.min(cap))));
-        let deadline = deadline.map(|deadline| deadline.instant());
+        let asked = said.map(|said| after(now, max.map_or(said, |max| said.min(max))));
         // Who says how much time there is gets no more than the cap, which need not be `total`.
         let own = match (asked, max) {
             (Some(_), Some(_)) => None,
             _ => total.map(|total| after(now, total)),
         };
         Self {
-            given: earlier(deadline, asked),
+            given: earlier(deadline.map(|deadline| deadline.instant()), asked),
+            on_streams: earlier(deadline.and_then(Deadline::on_streams), asked),
             own,
         }
     }

@@ -71,15 +71,19 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        let this = self.project();
+        let mut this = self.project();
         let watch = this.watch;
         if watch.failed {
             return Poll::Ready(None);
         }
         // The frame first: one that is there when the limit strikes still counts.
-        match this.inner.poll_frame(cx) {
+        match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 watch.came();
+                if frame.is_trailers() || this.inner.is_end_stream() {
+                    // Who sees the end does not ask for more.
+                    watch.upload.end();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {

@@ -178,11 +178,12 @@ impl Settings {
         now: Instant,
         grpc: bool,
     ) {
-        let Some(end) = end.whole() else { return };
-        if self.share_deadline && deadline != Some(Deadline::at(end)) {
-            request.extensions_mut().insert(Deadline::at(end));
+        let Some(whole) = end.whole() else { return };
+        let told = Deadline::of(whole, end.on_streams);
+        if self.share_deadline && deadline != Some(told) {
+            request.extensions_mut().insert(told);
         }
-        let left = end.saturating_duration_since(now);
+        let left = whole.saturating_duration_since(now);
         self.propagation.write(request.headers_mut(), grpc, left);
     }
 }

@@ -44,6 +44,7 @@ impl Wait {
             started,
             end: End {
                 given: None,
+                on_streams: None,
                 own: None,
             },
             head: None,
@@ -163,7 +164,7 @@ impl Wait {
         }
         let content = Content::of(response, self.connect);
         let end = if content.is_stream() && !self.total_on_streams {
-            self.end.given
+            self.end.on_streams
         } else {
             whole
         };

@@ -7,6 +7,7 @@ mod contract;
 mod deadlines;
 mod endings;
 mod heads;
+mod nested;
 mod peers;
 mod phases;
 mod stacks;
