@@ -41,10 +41,10 @@ impl DeadlineHeader {
         &self.name
     }
 
-    /// What it says in these headers: `None` where it is not there, `Some(None)` where it is malformed.
-    pub(crate) fn read(&self, headers: &HeaderMap) -> Option<Option<Duration>> {
-        let value = headers.get(&self.name)?;
-        Some(self.parse(value.as_bytes()))
+    /// What each of its lines says; `None` where one is malformed.
+    pub(crate) fn read(&self, headers: &HeaderMap) -> impl Iterator<Item = Option<Duration>> {
+        let lines = headers.get_all(&self.name).iter();
+        lines.map(|value| self.parse(value.as_bytes()))
     }
 
     fn parse(&self, value: &[u8]) -> Option<Duration> {
@@ -122,7 +122,7 @@ mod tests {
             assert_eq!(seconds.parse(text.as_bytes()), in_seconds, "{text:?} s");
         }
         assert_eq!(millis.parse(b"\xff"), None);
-        assert_eq!(millis.read(&HeaderMap::new()), None);
+        assert_eq!(millis.read(&HeaderMap::new()).count(), 0);
     }
 
     #[test]

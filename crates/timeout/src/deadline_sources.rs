@@ -76,14 +76,13 @@ impl DeadlineSources {
             Some(time) if least.is_none_or(|least| time < least) => least = Some(time),
             Some(_) => {}
         };
-        if grpc
-            && self.grpc_timeout
-            && let Some(value) = headers.get(grpc_timeout::NAME)
-        {
-            consider(grpc_timeout::parse(value.as_bytes()), grpc_timeout::NAME);
+        if grpc && self.grpc_timeout {
+            for value in headers.get_all(grpc_timeout::NAME) {
+                consider(grpc_timeout::parse(value.as_bytes()), grpc_timeout::NAME);
+            }
         }
         for header in &self.headers {
-            if let Some(time) = header.read(headers) {
+            for time in header.read(headers) {
                 consider(time, header.name().as_str());
             }
         }

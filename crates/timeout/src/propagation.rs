@@ -66,7 +66,7 @@ impl Propagation {
                 }
             }
         } else if let Some(header) = &self.header {
-            let said = header.read(headers).flatten();
+            let said = header.read(headers).flatten().min();
             if said.is_none_or(|said| left < said) {
                 headers.insert(header.name().clone(), header.write(left));
             }

@@ -260,6 +260,10 @@ impl Watch {
     fn passed(&mut self, data: Option<&Bytes>) {
         self.since = NEVER;
         self.first = NEVER;
+        if data.is_none() {
+            // Nothing comes after trailers, and so nothing is late.
+            (self.end, self.idle) = (NEVER, NEVER);
+        }
         if !matches!(self.framing, Framing::Plain)
             && let Some(data) = data
         {

@@ -78,3 +78,37 @@ async fn an_upload_has_ended_when_its_last_frame_is_taken_and_not_when_it_is_dro
 
     assert_eq!(response.status(), 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_several_lines_the_least_time_counts() {
+    let name = HeaderName::from_static("x-request-timeout");
+    let sources = DeadlineSources::default().header(DeadlineHeader::millis(name));
+    let layer = TimeoutLayer::default().deadline_sources(sources);
+    let mut asking = request();
+    for time in ["600000", "100", "soon"] {
+        let time = time.parse().unwrap();
+        asking.headers_mut().append("x-request-timeout", time);
+    }
+
+    let slow = service_fn(|_| answer_after(ms(200)));
+    let response = layer.layer(slow).oneshot(asking).await.unwrap();
+
+    assert_eq!(response.status(), 504);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_late_after_trailers() {
+    let service = TimeoutLayer::new(ms(100)).layer(service_fn(|_| async {
+        let trailers = http::HeaderMap::new();
+        let body = ScriptBody::new([
+            Step::data("a"),
+            Step::Trailers(trailers),
+            Step::Wait(ms(300)),
+        ]);
+        Outcome::Ok(Response::new(body))
+    }));
+
+    let response = service.oneshot(request()).await.unwrap();
+
+    assert!(response.into_body().collect().await.is_ok());
+}
