@@ -11,7 +11,8 @@ use crate::{Phase, TimeoutError, telemetry};
 /// When an exchange must be over, in the extensions of its request.
 ///
 /// It only ever shrinks: [`TimeoutLayer`](crate::TimeoutLayer) puts the least of what it finds and its own `total` there, and whatever stands
-/// inside, retries and their waits included, keeps to it. A handler of axum takes it as `Extension<Deadline>`.
+/// inside, retries and their waits included, keeps to it. A handler of axum takes it as `Option<Extension<Deadline>>`: a
+/// request need not have one.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {

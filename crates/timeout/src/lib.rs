@@ -50,7 +50,8 @@
 //! # The deadline
 //! The end of the exchange is a [`Deadline`] in the request's extensions, for all layers and handlers inside. It is the least of the one that the request came with, of
 //! `grpc-timeout` and other headers ([`DeadlineSources`]) and of the layer's own `total`. What is left is told to the next hop ([`Propagation`]), anew for each attempt
-//! of a retry outside. Where the next hop cancels a gRPC call because of it, sooner than our timer, the caller gets `DEADLINE_EXCEEDED` all the same. A request whose deadline has passed is answered at once, and the inner service is not called ([`Refusal`]).
+//! of a retry outside, which needs a layer outside of it: one that stands inside alone counts what a header says from each attempt anew. Where the next hop cancels a gRPC call
+//! because of it before the head, sooner than our timer, the caller gets `DEADLINE_EXCEEDED` all the same. A request whose deadline has passed is answered at once, and the inner service is not called ([`Refusal`]).
 //!
 //! # Defaults
 //! | setting | default | why |
@@ -71,7 +72,7 @@
 //!
 //! # Cost
 //! No lock, no task. A call reads the clock once, and again at the head for `first_byte`, `response` and `adaptive_head`. There is no timer before something was pending, and none for a frame that is ready, which reads no clock either; an
-//! exchange has one timer, in one box, that moves from the future to the body. A new `Deadline` is an entry in the request's extensions; `request`, `request_idle` and
+//! exchange has one timer, in one box (`request_idle` one more), that moves from the future to the body. A new `Deadline` is an entry in the request's extensions; `request`, `request_idle` and
 //! [`HeadStart::RequestSent`] cost one allocation for a request with a body, a `TimeoutPolicy`, `scale` and `adaptive_head` one more.
 //!
 //! # Cancellation and limits
