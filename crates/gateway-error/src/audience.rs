@@ -197,6 +197,21 @@ mod tests {
 
     proptest! {
         #[test]
+        fn an_accept_that_is_not_kept_asks_for_no_text(
+            ranges in prop::collection::vec(
+                ("(\\*/\\*|text/(plain|html|\\*|css)|TEXT/HTML|application/(json|problem\\+json|\\*)|image/png)", "(|;q=0|;q=0\\.3|; q=1)"),
+                0..4,
+            ),
+        ) {
+            let ranges: Vec<_> = ranges.iter().map(|(range, q)| format!("{range}{q}")).collect();
+            let value: HeaderValue = ranges.join(", ").parse().unwrap();
+            let whole = Audience { header: Some(value.clone()), ..Audience::default() };
+            let headers = HeaderMap::from_iter([(header::ACCEPT, value)]);
+
+            prop_assert_eq!(Audience::from_parts(&Method::GET, &headers).format(), whole.format());
+        }
+
+        #[test]
         fn any_accept_has_a_form(bytes: Vec<u8>) {
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 let headers = HeaderMap::from_iter([(header::ACCEPT, value)]);

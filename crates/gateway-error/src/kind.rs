@@ -79,7 +79,7 @@ pub enum ErrorKind {
 
 /// How far a failed request got: whether the upstream can have seen it.
 ///
-/// This decides what is safe to send again. The order is from safe to unsafe, so the worse of two is their [`max`](Ord::max).
+/// This decides what is safe to send again. The order is from what is safe to what is not, so the worse of two is their [`max`](Ord::max).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Delivery {
     /// The upstream has not processed the request and never will: nothing of it was sent, or the upstream said so

@@ -51,6 +51,22 @@ impl Collected {
         Poll::Ready(Ok(()))
     }
 
+    /// Maps what was collected of a message; returns its body, and its trailers as they came.
+    pub(crate) fn map<P>(
+        &mut self,
+        parts: &mut P,
+        headers: impl Fn(&mut P) -> &mut HeaderMap,
+        map: impl FnOnce(&mut P, &Bytes) -> Result<Option<Mapped>, Refusal>,
+    ) -> Result<(Mapped, Option<HeaderMap>), Refusal> {
+        let trailers = self.trailers.take();
+        let original = self.take_bytes();
+        let framing = headers(parts).get(header::TRANSFER_ENCODING).cloned();
+        let mapped = map(parts, &original)?;
+        keep_trailers(headers(parts), framing, trailers.as_ref(), mapped.as_ref());
+        let mapped = mapped.unwrap_or_else(|| Mapped::unchanged(original));
+        Ok((mapped, trailers))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.first.len() + self.rest.len()
     }
@@ -63,7 +79,7 @@ impl Collected {
         }
     }
 
-    pub(crate) fn take_bytes(&mut self) -> Bytes {
+    fn take_bytes(&mut self) -> Bytes {
         if self.rest.is_empty() {
             return std::mem::take(&mut self.first);
         }
@@ -75,7 +91,7 @@ impl Collected {
 }
 
 /// Makes the headers of a changed body right again for its trailers: HTTP/1.1 sends them only behind a chunked body.
-pub(crate) fn keep_trailers(
+fn keep_trailers(
     headers: &mut HeaderMap,
     framing: Option<HeaderValue>,
     trailers: Option<&HeaderMap>,

@@ -6,17 +6,17 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, header, response};
+use http::{Method, Request, Response, StatusCode, response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use portcullis_gateway_error::{Answer, Audience};
 use tower_service::Service;
 
-use crate::collect::{Collected, keep_trailers};
+use crate::collect::Collected;
 use crate::mapping::Plans;
 use crate::message::{Extent, Work};
 use crate::refusal::Refusal;
-use crate::{Mapped, RequestBody, ResponseBody};
+use crate::{RequestBody, ResponseBody};
 
 pin_project! {
     /// The future of [`ParamMapping`](crate::ParamMapping).
@@ -246,19 +246,12 @@ impl<S> Pending<S> {
     where
         S: Service<Request<RequestBody<ReqBody>>>,
     {
-        let trailers = self.collected.trailers.take();
-        let original = self.collected.take_bytes();
-        let headers = &self.parts.headers;
-        let framing = headers.get(header::TRANSFER_ENCODING).cloned();
         let plan = &self.plans.request;
-        let mapped = plan.map(&mut self.parts, Extent::Whole, &original)?;
-        keep_trailers(
-            &mut self.parts.headers,
-            framing,
-            trailers.as_ref(),
-            mapped.as_ref(),
-        );
-        let mapped = mapped.unwrap_or_else(|| Mapped::unchanged(original));
+        let (mapped, trailers) = self.collected.map(
+            &mut self.parts,
+            |parts| &mut parts.headers,
+            |parts, body| plan.map(parts, Extent::Whole, body),
+        )?;
         let body = RequestBody::mapped(mapped, trailers);
         Ok(self.inner.call(Request::from_parts(self.parts, body)))
     }
@@ -277,19 +270,12 @@ impl<S> fmt::Debug for Pending<S> {
 
 impl Answering {
     fn map<B>(mut self) -> Result<Response<ResponseBody<B>>, Refusal> {
-        let trailers = self.collected.trailers.take();
-        let original = self.collected.take_bytes();
-        let headers = &self.parts.headers;
-        let framing = headers.get(header::TRANSFER_ENCODING).cloned();
         let plan = &self.plans.response;
-        let mapped = plan.map_response(&mut self.parts, Extent::Whole, &original)?;
-        keep_trailers(
-            &mut self.parts.headers,
-            framing,
-            trailers.as_ref(),
-            mapped.as_ref(),
-        );
-        let mapped = mapped.unwrap_or_else(|| Mapped::unchanged(original));
+        let (mapped, trailers) = self.collected.map(
+            &mut self.parts,
+            |parts| &mut parts.headers,
+            |parts, body| plan.map_response(parts, Extent::Whole, body),
+        )?;
         let body = ResponseBody::mapped(mapped, trailers);
         Ok(Response::from_parts(self.parts, body))
     }
