@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use portcullis_gateway_error::Latencies;
 
+use crate::response_body::nanos;
+
 /// A limit for the head that follows how long heads take: the running 99th percentile times a factor, inside of bounds.
 ///
 /// Until twenty heads were seen it is `max`. A head that did not come in time counts as one that took that long, so that the limit grows again when
-/// the service gets slower. What is counted belongs to this value: all its clones share it, and so do all services of a layer that has it.
+/// the service gets slower; where a limit struck that is shorter than the percentile (a caller's deadline, a policy, `scale`) it tells nothing, and does not count. What is counted belongs to this value: all its clones share it, and so do all services of a layer that has it.
 #[must_use = "it does nothing until a layer has it"]
 #[derive(Clone, Debug)]
 pub struct AdaptiveHead {
@@ -51,6 +53,18 @@ impl AdaptiveHead {
         limit.clamp(self.min, self.max)
     }
 
+    /// Returns the shortest limit.
+    pub(crate) const fn min(&self) -> Duration {
+        self.min
+    }
+
+    /// Counts a head that did not come in this time, unless that is less than most take: it would make the limit shorter for no reason.
+    pub(crate) fn missed(&self, elapsed: Duration) {
+        if nanos(elapsed) >= self.seen.p99.load(Ordering::Relaxed) {
+            self.record(elapsed);
+        }
+    }
+
     /// Counts a head that took so long.
     pub(crate) fn record(&self, elapsed: Duration) {
         let Seen {
@@ -62,8 +76,7 @@ impl AdaptiveHead {
         if count.fetch_add(1, Ordering::Relaxed) % REREAD == REREAD - 1
             && let Some(percentile) = latencies.percentile(9900)
         {
-            let nanos = u64::try_from(percentile.as_nanos()).unwrap_or(u64::MAX);
-            p99.store(nanos.max(1), Ordering::Relaxed);
+            p99.store(nanos(percentile).max(1), Ordering::Relaxed);
         }
     }
 }
@@ -100,10 +113,22 @@ mod tests {
         let head = after([100; 200]);
 
         for _ in 0..400 {
-            head.record(head.limit());
+            head.missed(head.limit());
         }
 
         assert_eq!(head.limit(), MAX);
+    }
+
+    #[test]
+    fn limits_of_others_that_strike_early_do_not_make_it_shorter() {
+        let head = after([100; 200]);
+        let limit = head.limit();
+
+        for _ in 0..400 {
+            head.missed(Duration::from_millis(1));
+        }
+
+        assert_eq!(head.limit(), limit);
     }
 
     #[test]

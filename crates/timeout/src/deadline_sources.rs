@@ -12,7 +12,7 @@ use crate::{DeadlineHeader, grpc_timeout, telemetry};
 /// |---|---|---|
 /// | [`grpc_timeout`](Self::grpc_timeout) | true | `grpc-timeout` of gRPC requests counts |
 /// | [`header`](Self::header) | none | so do these headers, of all requests |
-/// | [`max`](Self::max) | the layer's `total` | the longest that a caller may ask for |
+/// | [`max`](Self::max) | the layer's `total` | the longest that a caller may ask for, in a header or by a [`Deadline`](crate::Deadline) |
 /// | [`offset`](Self::offset) | 0 | how much earlier we answer than the caller gives up |
 #[must_use = "sources do nothing until a layer has them"]
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,7 +1,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::Response;
+use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 use portcullis_gateway_error::GrpcCode;
 use tokio::time::Instant;
@@ -94,12 +94,28 @@ fn unlimited<B>(response: Response<B>) -> Response<ResponseBody<B>> {
     response.map(|body| ResponseBody::new(body, Watch::new(Instant::now())))
 }
 
+/// Says whether it can be what came of a cut request: an error, a status that says that the request or the server is broken. One that says no for another reason
+/// (401, 413) was decided before the cut.
 fn is_failure<B, E>(result: &Result<Response<B>, E>) -> bool {
     result.as_ref().map_or(true, |response| {
         let status = response.status();
         let grpc = GrpcCode::from_headers(response.headers());
-        status.is_client_error()
-            || status.is_server_error()
-            || grpc.is_some_and(|code| code != GrpcCode::Ok)
+        status.is_server_error()
+            || [StatusCode::BAD_REQUEST, StatusCode::REQUEST_TIMEOUT].contains(&status)
+            || grpc.is_some_and(|code| {
+                use GrpcCode::{
+                    Aborted, Cancelled, DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown,
+                };
+                let broken = [
+                    Aborted,
+                    Cancelled,
+                    DataLoss,
+                    DeadlineExceeded,
+                    Internal,
+                    Unavailable,
+                    Unknown,
+                ];
+                broken.contains(&code)
+            })
     })
 }

@@ -64,7 +64,8 @@ impl<M> TimeoutLayer<M> {
     /// Limits how long an instance of the service may wait until the inner one is ready. Default: no limit.
     ///
     /// Once it strikes, the instance is ready and its next call is answered with 503 and `connection_limit_reached` (for gRPC with
-    /// `DEADLINE_EXCEEDED`), without a call of the inner service. It is not part of `total`, which begins with the call.
+    /// `DEADLINE_EXCEEDED`), without a call of the inner service. It is not part of `total`, which begins with the call. So it stands outside of a balancer: inside of one, an
+    /// instance that is not ready would become one that is. A wait that was given up, and is taken up long after its limit has passed (as long again, and a second), begins anew.
     pub fn ready(self, limit: Duration) -> Self {
         self.set(|settings| settings.ready = Some(limit))
     }
@@ -79,7 +80,8 @@ impl<M> TimeoutLayer<M> {
 
     /// Limits the time between two frames of the request body, while the inner service waits for the caller. Default: no limit.
     ///
-    /// The request body then ends with a [`TimeoutError`](crate::TimeoutError), and the caller gets 408 unless the inner service answers with a success all the same.
+    /// The request body then ends with a [`TimeoutError`](crate::TimeoutError), and the caller gets 408 unless the inner service answers all the same, with a success or with a
+    /// status that has another reason (401, 413).
     /// Time in which the inner service does not read does not count.
     pub fn request_idle(self, limit: Duration) -> Self {
         self.set(|settings| settings.limits.request_idle = Some(limit))
@@ -127,6 +129,8 @@ impl<M> TimeoutLayer<M> {
     }
 
     /// Multiplies the layer's own limits, `total` and `ready` excepted, by what this returns at each call, 0 to 1: shorter limits under load. Default: 1.
+    ///
+    /// What an [`AdaptiveHead`] gives does not become shorter than its `min`.
     ///
     /// What is not a number, or outside of 0 to 1, is taken for 1.
     pub fn scale(self, factor: impl Fn() -> f32 + Send + Sync + 'static) -> Self {

@@ -49,14 +49,16 @@ impl End {
         max: Option<Duration>,
     ) -> Self {
         let asked = said.map(|said| after(now, max.map_or(said, |max| said.min(max))));
+        let cap = max.map(|max| after(now, max));
+        let capped = |at: Instant| cap.map_or(at, |cap| at.min(cap));
         // Who says how much time there is gets no more than the cap, which need not be `total`.
         let own = match (asked, max) {
             (Some(_), Some(_)) => None,
             _ => total.map(|total| after(now, total)),
         };
         Self {
-            given: earlier(deadline.map(|deadline| deadline.instant()), asked),
-            on_streams: earlier(deadline.and_then(Deadline::on_streams), asked),
+            given: earlier(deadline.map(|deadline| capped(deadline.instant())), asked),
+            on_streams: earlier(deadline.and_then(Deadline::on_streams).map(capped), asked),
             own,
         }
     }
@@ -178,6 +180,8 @@ mod tests {
             (None, Some(11), Some(5), Some(9), Some(9)),
             (Some(6), Some(11), Some(5), Some(9), Some(6)),
             (Some(0), Some(11), Some(5), Some(9), Some(0)),
+            (Some(11), None, None, Some(9), Some(9)),
+            (Some(11), None, Some(5), Some(9), Some(5)),
         ] {
             let end = End::new(
                 now,

@@ -38,13 +38,16 @@ impl Readiness {
         if self.struck.is_some() {
             return Poll::Ready(());
         }
-        let wait = self.wait.get_or_insert_with(|| {
-            let since = Instant::now();
-            let sleep = Box::pin(sleep_until(crate::policy::after(since, limit)));
-            Box::new(Wait { since, sleep })
-        });
+        let wait = self.wait.get_or_insert_with(|| Box::new(Wait::new(limit)));
         ready!(poll_sleep(wait.sleep.as_mut(), cx));
-        self.struck = Some(telemetry::struck(Phase::Ready, limit, wait.since.elapsed()));
+        let mut elapsed = wait.since.elapsed();
+        if elapsed.saturating_sub(limit) > limit.max(GIVEN_UP) {
+            // Whoever still waited would have been woken long ago: that wait was given up, and this is another.
+            **wait = Wait::new(limit);
+            ready!(poll_sleep(wait.sleep.as_mut(), cx));
+            elapsed = wait.since.elapsed();
+        }
+        self.struck = Some(telemetry::struck(Phase::Ready, limit, elapsed));
         Poll::Ready(())
     }
 
@@ -54,6 +57,19 @@ impl Readiness {
         let struck = self.struck.take()?;
         self.wait = None;
         Some(struck)
+    }
+}
+
+/// Nobody who waits is woken later than this after the limit, or than the limit again.
+const GIVEN_UP: Duration = Duration::from_secs(1);
+
+// === impl Wait ===
+
+impl Wait {
+    fn new(limit: Duration) -> Self {
+        let since = Instant::now();
+        let sleep = Box::pin(sleep_until(crate::policy::after(since, limit)));
+        Self { since, sleep }
     }
 }
 

@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use portcullis_gateway_error::AnswerBody;
+use portcullis_gateway_error::{AnswerBody, GrpcCode};
 use tokio::time::Instant;
 
 use crate::ending::Framing;
-use crate::timer::Timer;
+use crate::timer::{TICK, Timer};
+use crate::upload::Upload;
 use crate::{Elapsed, Phase, TimeoutError, telemetry};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -70,6 +72,8 @@ pub(crate) struct Watch {
     /// What is left until the first frame, from the head on, and how much the head took of it.
     pub(crate) first: u64,
     pub(crate) first_spent: u64,
+    /// The request body that `first` waits for, where it went on after the head.
+    pub(crate) upload: Option<Arc<Upload>>,
     /// When the running wait began.
     pub(crate) since: u64,
     pub(crate) timer: Timer,
@@ -144,15 +148,26 @@ where
                     Frame::data(data)
                 }
                 Err(frame) => {
+                    let code = frame.trailers_ref().and_then(GrpcCode::from_headers);
+                    let elapsed = match code {
+                        Some(GrpcCode::Cancelled) => this.watch.cancelled_late(),
+                        _ => None,
+                    };
+                    if let Some(elapsed) = elapsed {
+                        return Poll::Ready(Some(Self::cut(this.content, this.watch, elapsed)));
+                    }
                     this.watch.passed(None);
                     frame
                 }
             })),
             Poll::Ready(None) => None,
-            Poll::Ready(Some(Err(error))) => {
-                this.content.set(Content::Ours { rest: None });
-                Some(Err(error.into()))
-            }
+            Poll::Ready(Some(Err(error))) => Some(match this.watch.cancelled_late() {
+                Some(elapsed) => Self::cut(this.content, this.watch, elapsed),
+                None => {
+                    this.content.set(Content::Ours { rest: None });
+                    Err(error.into())
+                }
+            }),
             Poll::Pending => {
                 let elapsed = ready!(this.watch.poll(cx));
                 Some(Self::cut(this.content, this.watch, elapsed))
@@ -249,6 +264,7 @@ impl Watch {
             idle: NEVER,
             first: NEVER,
             first_spent: 0,
+            upload: None,
             since: NEVER,
             timer: Timer::new(),
             framing: Framing::Plain,
@@ -279,34 +295,65 @@ impl Watch {
         if self.since == NEVER {
             self.since = nanos(self.started.elapsed());
         }
-        // Where several strike at once, it is the one of the whole.
-        let (mut at, mut phase) = (self.end, self.end_phase);
-        for (limit, other) in [
-            (self.first, Phase::FirstByte),
-            (self.idle, Phase::ResponseIdle),
+        loop {
+            let (at, ..) = self.strike();
+            let at = crate::policy::after(self.started, Duration::from_nanos(at));
+            ready!(self.timer.poll(at, cx));
+            // The request body may have gone on meanwhile.
+            let (at, phase, from) = self.strike();
+            let now = nanos(self.started.elapsed());
+            if at > now {
+                continue;
+            }
+            let waited = now.saturating_sub(from);
+            let (limit, elapsed) = match phase {
+                Phase::ResponseIdle => (self.idle, waited),
+                Phase::FirstByte => (
+                    self.first.saturating_add(self.first_spent),
+                    waited.saturating_add(self.first_spent),
+                ),
+                _ => (self.end.saturating_sub(from), waited),
+            };
+            let [limit, elapsed] = [limit, elapsed].map(Duration::from_nanos);
+            return Poll::Ready(telemetry::struck(phase, limit, elapsed));
+        }
+    }
+
+    /// The first limit that strikes while a frame is waited for: when, which, and from when it counts. Where several strike at once, it is the one of the whole.
+    fn strike(&self) -> (u64, Phase, u64) {
+        let mut first = (self.end, self.end_phase, self.end_from);
+        for (limit, phase, from) in [
+            (self.first, Phase::FirstByte, self.first_from()),
+            (self.idle, Phase::ResponseIdle, self.since),
         ] {
-            let strike = self.since.saturating_add(limit);
-            if strike < at {
-                (at, phase) = (strike, other);
+            let at = from.saturating_add(limit);
+            if at < first.0 {
+                first = (at, phase, from);
             }
         }
-        let at_instant = crate::policy::after(self.started, Duration::from_nanos(at));
-        ready!(self.timer.poll(at_instant, cx));
-        let now = nanos(self.started.elapsed());
-        let waited = now.saturating_sub(self.since);
-        let (limit, elapsed) = match phase {
-            Phase::ResponseIdle => (self.idle, waited),
-            Phase::FirstByte => (
-                self.first.saturating_add(self.first_spent),
-                waited.saturating_add(self.first_spent),
-            ),
-            _ => (
-                self.end.saturating_sub(self.end_from),
-                now.saturating_sub(self.end_from),
-            ),
+        first
+    }
+
+    /// From when the first frame is waited for; now, while the request body goes on that it comes after.
+    fn first_from(&self) -> u64 {
+        let Some(upload) = self.upload.as_ref().filter(|_| self.first != NEVER) else {
+            return self.since;
         };
-        let [limit, elapsed] = [limit, elapsed].map(Duration::from_nanos);
-        Poll::Ready(telemetry::struck(phase, limit, elapsed))
+        let ended = upload.ended().unwrap_or_else(Instant::now);
+        nanos(ended.saturating_duration_since(self.started)).max(self.since)
+    }
+
+    /// Says whether a gRPC call whose body breaks off now was cancelled because its deadline passed, as [`Wait::cancelled_late`](crate::wait::Wait) does before the head.
+    #[cold]
+    fn cancelled_late(&self) -> Option<Elapsed> {
+        let is_whole = self.end != NEVER && self.end_phase == Phase::Total;
+        if !is_whole || !matches!(self.framing, Framing::Grpc(_)) {
+            return None;
+        }
+        let elapsed = self.started.elapsed();
+        let limit = Duration::from_nanos(self.end);
+        (limit <= elapsed.saturating_add(TICK))
+            .then(|| telemetry::struck(Phase::Total, limit, elapsed))
     }
 }
 

@@ -161,6 +161,9 @@ impl Settings {
         }
         if scaled {
             limits = limits.scaled(factor);
+            if let Some(adaptive) = &self.adaptive_head {
+                limits.head = limits.head.map(|head| head.max(adaptive.min()));
+            }
         }
         Some(Box::new(match policy {
             Some(policy) => policy.over(limits),

@@ -1,5 +1,6 @@
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -34,3 +35,6 @@ impl Timer {
 pub(crate) fn poll_sleep(sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
     pin!(unconstrained(sleep)).poll(cx)
 }
+
+/// How exact timers are.
+pub(crate) const TICK: Duration = Duration::from_millis(1);

@@ -1,7 +1,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::time::Duration;
 
+use atomic_waker::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::Elapsed;
@@ -15,6 +17,8 @@ pub(crate) struct Upload {
     /// The inner service waits for the caller.
     waiting: AtomicBool,
     struck: OnceLock<Elapsed>,
+    /// The future, which is to know what struck even if the inner service makes nothing of it.
+    future: AtomicWaker,
 }
 
 /// The end of the request body: where it says so, or where it is dropped, whichever comes first.
@@ -30,6 +34,7 @@ impl Upload {
             ended: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
             struck: OnceLock::new(),
+            future: AtomicWaker::new(),
         })
     }
 
@@ -42,6 +47,11 @@ impl Upload {
     /// Says whether the inner service waits for the caller, as opposed to a caller that waits for it.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Wakes the future once a limit of the request body strikes.
+    pub(crate) fn wakes(&self, future: &Waker) {
+        self.future.register(future);
     }
 
     /// Which limit of the request body struck.
@@ -67,6 +77,7 @@ impl UploadEnd {
     pub(crate) fn strike(&self, elapsed: Elapsed) {
         if let Some(upload) = &self.0 {
             let _ = upload.struck.set(elapsed);
+            upload.future.wake();
         }
     }
 

@@ -1,9 +1,13 @@
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderValue, Response, StatusCode, header};
-use portcullis_gateway_error::{Answer, Audience, Delivery, ErrorKind, Failure, GrpcCode};
+use portcullis_gateway_error::{
+    Answer, AttemptRecord, Audience, Decision, Delivery, ErrorKind, Failure, GrpcCode, Outcome,
+    RetryOutcome, StopReason,
+};
 use tokio::time::Instant;
 
 use crate::ending::{Content, Framing, is_encoded};
@@ -11,7 +15,7 @@ use crate::layer::Settings;
 use crate::limits::Limits;
 use crate::policy::{End, Facts, Strike};
 use crate::response_body::{NEVER, ResponseBody, Watch, nanos};
-use crate::timer::Timer;
+use crate::timer::{TICK, Timer};
 use crate::upload::Upload;
 use crate::{Elapsed, HeadStart, Phase, telemetry};
 
@@ -87,6 +91,9 @@ impl Wait {
 
     /// Waits until a limit strikes.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Elapsed> {
+        if let Some(upload) = &self.upload {
+            upload.wakes(cx.waker());
+        }
         if let Some(struck) = self.request_struck() {
             return Poll::Ready(struck);
         }
@@ -99,8 +106,11 @@ impl Wait {
             let now = Instant::now();
             if let Some(strike) = self.strike().filter(|strike| strike.at <= now) {
                 let elapsed = now.saturating_duration_since(strike.from);
-                if strike.phase == Phase::Head {
-                    self.record(elapsed);
+                if let Some(adaptive) = &self.settings.adaptive_head
+                    && strike.phase != Phase::Request
+                    && let Some(from) = self.head_starts()
+                {
+                    adaptive.missed(now.saturating_duration_since(from));
                 }
                 return Poll::Ready(telemetry::struck(strike.phase, strike.limit(), elapsed));
             }
@@ -135,18 +145,14 @@ impl Wait {
         ))
     }
 
-    fn record(&self, elapsed: Duration) {
-        if let Some(adaptive) = &self.settings.adaptive_head {
-            adaptive.record(elapsed);
-        }
-    }
-
     /// Takes the head of the inner service, and limits its body.
     #[inline]
     pub(crate) fn guard<B>(&mut self, response: Response<B>) -> Response<ResponseBody<B>> {
-        if self.settings.adaptive_head.is_some() {
-            let from = self.head_starts().unwrap_or(self.started);
-            self.record(from.elapsed());
+        if let Some(adaptive) = &self.settings.adaptive_head
+            // One that came before the request was sent says nothing of how long heads take.
+            && let Some(from) = self.head_starts()
+        {
+            adaptive.record(from.elapsed());
         }
         let watch = self.watch(&response);
         response.map(|body| ResponseBody::new(body, watch))
@@ -178,7 +184,9 @@ impl Wait {
                 (watch.end, watch.end_phase, watch.end_from) = (end, Phase::Response, head);
             }
             if let Some(limit) = limits.first_byte {
-                let from = self.head_starts().map_or(head, offset);
+                let starts = self.head_starts();
+                let from = starts.map_or(head, offset);
+                watch.upload = self.upload.clone().filter(|_| starts.is_none());
                 watch.first_spent = head.saturating_sub(from);
                 watch.first = nanos(limit).saturating_sub(watch.first_spent);
             }
@@ -238,6 +246,14 @@ impl Wait {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
+        if !called && elapsed.phase() == Phase::Total {
+            // Another attempt would be as late: a retry layer further out, which knows no deadline that is said in a header alone, gives it up.
+            let mut attempt = AttemptRecord::new(NonZeroU32::MIN, Outcome::Failed(failure));
+            attempt.decision = Decision::Stop(StopReason::Deadline);
+            response
+                .extensions_mut()
+                .insert(RetryOutcome::from(vec![attempt]));
+        }
         response.extensions_mut().insert(elapsed);
         response
     }
@@ -248,6 +264,3 @@ impl Wait {
             .is_some_and(|upload| upload.is_waiting())
     }
 }
-
-/// How exact timers are.
-const TICK: Duration = Duration::from_millis(1);

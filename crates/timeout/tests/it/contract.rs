@@ -2,6 +2,7 @@ use std::future::{pending, ready};
 
 use portcullis_test_support::Probe;
 use portcullis_timeout::{RequestBody, TimeoutLayer};
+use tokio::time::{Instant, sleep};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt};
 
@@ -52,4 +53,19 @@ async fn dropping_the_future_drops_the_call() {
     drop((future, service));
 
     assert_eq!((handle.in_flight(), handle.instances()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_readiness_that_was_given_up_does_not_count_for_the_next_one() {
+    let (probe, handle) = Probe::<_, BoxError>::new(|_: Call| answer_after(ms(0)));
+    let mut service = task::spawn(TimeoutLayer::default().ready(ms(2000)).layer(probe));
+    handle.block();
+    assert_pending!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    sleep(ms(60_000)).await;
+
+    // Another caller, much later.
+    let start = Instant::now();
+    service.ready().await.unwrap();
+
+    assert_eq!(start.elapsed(), ms(2000));
 }

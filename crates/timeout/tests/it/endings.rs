@@ -126,3 +126,40 @@ async fn no_event_in_plain_text_is_written_into_a_compressed_stream() {
         assert_eq!(event.is_some(), expected, "{encoding:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_cancels_a_call_at_its_deadline_is_the_deadline() {
+    let trailers = |code: &'static str| {
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", code.parse().unwrap());
+        Step::Trailers(trailers)
+    };
+    // Whoever was told of the deadline may be a little sooner than our timer.
+    for (after, last, expected) in [
+        (100, trailers("1"), "trailers 4"),
+        (99, trailers("1"), "trailers 4"),
+        (50, trailers("1"), "trailers 1"),
+        (99, trailers("0"), "trailers 0"),
+        (99, Step::Error("reset"), "trailers 4"),
+        (50, Step::Error("reset"), "reset"),
+    ] {
+        let inner = ScriptBody::new([Step::data("\0\0\0\0\0"), Step::Wait(ms(after)), last]);
+        let inner = std::sync::Mutex::new(Some(inner));
+        let service = TimeoutLayer::new(ms(100)).layer(service_fn(move |_| {
+            let response = Response::builder().header("content-type", "application/grpc");
+            let response = response.body(inner.lock().unwrap().take().unwrap());
+            async move { Outcome::Ok(response.unwrap()) }
+        }));
+        let response = service.oneshot(request()).await.unwrap();
+
+        let end = match response.into_body().collect().await {
+            Ok(body) => format!(
+                "trailers {}",
+                body.trailers().unwrap()["grpc-status"].to_str().unwrap()
+            ),
+            Err(error) => error.to_string(),
+        };
+
+        assert_eq!(end, expected, "after {after} ms");
+    }
+}

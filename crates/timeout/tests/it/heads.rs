@@ -1,7 +1,7 @@
 use http::{Method, StatusCode, header};
 use http_body_util::BodyExt;
 use portcullis_gateway_error::{Delivery, ErrorKind, Failure};
-use portcullis_timeout::{Deadline, RequestBody, TimeoutLayer};
+use portcullis_timeout::{AdaptiveHead, Deadline, RequestBody, TimeoutLayer};
 use tokio::time::{Instant, advance};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -38,6 +38,20 @@ async fn the_earlier_of_head_and_total_strikes() {
             (expected.0, ms(expected.1)),
             "{layer:?} {wait}"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scale_does_not_make_an_adaptive_head_shorter_than_its_least() {
+    let adaptive = || AdaptiveHead::new(2.0, ms(50), ms(100));
+    for (factor, expected) in [(1.0, 100), (0.7, 70), (0.0, 50)] {
+        let layer = TimeoutLayer::default()
+            .adaptive_head(adaptive())
+            .scale(move || factor);
+
+        let (status, elapsed) = status(layer, ms(500)).await;
+
+        assert_eq!((status.as_u16(), elapsed), (504, ms(expected)), "{factor}");
     }
 }
 

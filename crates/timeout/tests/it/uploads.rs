@@ -76,7 +76,15 @@ async fn a_caller_that_gives_nothing_is_answered_408_in_band() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_handler_makes_of_a_cut_request_is_replaced_unless_it_is_a_success() {
-    for (status, expected) in [(400, 408), (500, 408), (200, 200), (202, 202)] {
+    // 401 and 413 say no for a reason that a cut does not give.
+    for (status, expected) in [
+        (400, 408),
+        (500, 408),
+        (200, 200),
+        (202, 202),
+        (401, 401),
+        (413, 413),
+    ] {
         let service = TimeoutLayer::default()
             .request_idle(ms(100))
             .layer(service_fn(move |request: Request<_>| async move {
@@ -154,5 +162,53 @@ async fn a_head_limit_from_the_request_sent_waits_for_the_upload() {
         let found = told(layer.clone(), upload(gaps), then).await;
 
         assert_eq!(found, expected, "{layer:?} {gaps:?} then {then}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_the_request_reaches_a_caller_whose_inner_service_makes_nothing_of_it() {
+    let service = TimeoutLayer::default()
+        .request_idle(ms(100))
+        .layer(service_fn(|request: Request<_>| {
+            // Another task reads the body, and tells nobody what came of it.
+            let body: RequestBody<ScriptBody> = request.into_body();
+            tokio::spawn(body.collect());
+            std::future::pending::<Outcome>()
+        }));
+    let body = ScriptBody::new([Step::Stall]);
+    let start = Instant::now();
+
+    let response = service.oneshot(Request::new(body)).await.unwrap();
+
+    assert_eq!(
+        (response.status(), start.elapsed()),
+        (StatusCode::REQUEST_TIMEOUT, ms(100))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_byte_from_the_request_sent_waits_for_an_upload_that_goes_on_after_the_head() {
+    for (gaps, expected) in [(&[90_u64; 5][..], ms(550)), (&[], ms(100))] {
+        // Answers with a head at once, reads on, and sends nothing.
+        let service = TimeoutLayer::default()
+            .first_byte(ms(100))
+            .head_from(HeadStart::RequestSent)
+            .layer(service_fn(|request: Request<_>| async {
+                let body: RequestBody<ScriptBody> = request.into_body();
+                tokio::spawn(body.collect());
+                Outcome::Ok(Response::new(ScriptBody::new([Step::Stall])))
+            }));
+        let start = Instant::now();
+        let response = service.oneshot(upload(gaps)).await.unwrap();
+
+        let error = response.into_body().collect().await.unwrap_err();
+
+        let source = error.downcast_ref::<Classified>().unwrap().source();
+        let struck: &TimeoutError = source.unwrap().downcast_ref().unwrap();
+        assert_eq!(start.elapsed(), expected, "{gaps:?}");
+        assert_eq!(
+            (struck.phase(), struck.limit(), struck.elapsed()),
+            (Phase::FirstByte, ms(100), ms(100))
+        );
     }
 }
