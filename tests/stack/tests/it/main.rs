@@ -15,6 +15,8 @@ mod retry_pools;
 mod retry_tonic;
 mod retry_uploads;
 mod stacks;
+mod timeout_http2;
+mod timeout_retry;
 mod timeout_tonic;
 mod timeouts;
 mod tonic;

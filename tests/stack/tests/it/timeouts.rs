@@ -1,4 +1,4 @@
-//! Limits against peers that are slow on a real wire.
+//! Limits against peers that are slow on a real wire, in HTTP/1.1 to the byte.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,9 +23,9 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n";
 const SSE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
 /// Longer than any of these tests may take.
-const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
-const fn ms(milliseconds: u64) -> Duration {
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
@@ -39,14 +39,19 @@ async fn trickles(start: &'static str, piece: &'static str, gap: Duration) -> Ra
 }
 
 /// How an exchange ended: which limit struck, the kind it was classified as, and after how long.
-async fn ended<B>(layer: TimeoutLayer, url: &str, body: B) -> (Option<(Phase, ErrorKind)>, Duration)
+pub(crate) async fn ended<B>(
+    layer: TimeoutLayer,
+    protocol: Protocol,
+    url: &str,
+    body: B,
+) -> (Option<(Phase, ErrorKind)>, Duration)
 where
     B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + Unpin
         + 'static,
 {
-    let service = layer.layer(Protocol::Http1.client());
+    let service = layer.layer(protocol.client());
     let started = Instant::now();
     let request = Request::post(url).body(body).unwrap();
 
@@ -107,7 +112,13 @@ async fn one_byte_a_second_is_caught_by_the_limits_of_head_gap_and_whole() {
     ] {
         let upstream = trickles(start, "/", second).await;
 
-        let (struck, elapsed) = ended(layer.clone(), &upstream.url(), Empty::new()).await;
+        let (struck, elapsed) = ended(
+            layer.clone(),
+            Protocol::Http1,
+            &upstream.url(),
+            Empty::new(),
+        )
+        .await;
 
         assert_eq!(struck, Some(expected), "{layer:?}");
         assert!(
@@ -123,7 +134,7 @@ async fn an_upstream_that_stalls_after_the_head_is_idle() {
     let upstream = RawUpstream::start([script]).await.unwrap();
     let layer = TimeoutLayer::default().head(ms(300)).response_idle(ms(300));
 
-    let (struck, elapsed) = ended(layer, &upstream.url(), Empty::new()).await;
+    let (struck, elapsed) = ended(layer, Protocol::Http1, &upstream.url(), Empty::new()).await;
 
     let expected = (Phase::ResponseIdle, ErrorKind::ConnectionReadTimeout);
     assert_eq!(struck, Some(expected));
@@ -150,7 +161,7 @@ async fn an_upstream_that_does_not_read_the_request_is_caught_by_head_and_by_req
         // More than the buffers of both sides take.
         let body = Chunks((0..512).map(|_| Bytes::from(vec![b'x'; 65_536])).collect());
 
-        let (struck, elapsed) = ended(layer.clone(), &upstream.url(), body).await;
+        let (struck, elapsed) = ended(layer.clone(), Protocol::Http1, &upstream.url(), body).await;
 
         assert_eq!(struck, Some(expected), "{layer:?}");
         assert!(ms(300) <= elapsed && elapsed < ms(1500), "{elapsed:?}");
@@ -177,7 +188,13 @@ async fn pings_keep_an_endless_stream_of_events_from_being_idle_but_not_from_its
     ] {
         let upstream = trickles(SSE, ": ping\n\n", ms(200)).await;
 
-        let (struck, elapsed) = ended(layer.clone(), &upstream.url(), Empty::new()).await;
+        let (struck, elapsed) = ended(
+            layer.clone(),
+            Protocol::Http1,
+            &upstream.url(),
+            Empty::new(),
+        )
+        .await;
 
         assert_eq!(struck, expected, "{layer:?}");
         assert!(
