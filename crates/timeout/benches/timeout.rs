@@ -266,6 +266,10 @@ fn calls(pending: u8) -> Vec<(&'static str, Sample)> {
             Upstream::calls(tower_http::RequestBodyTimeoutLayer::new(LONG).layer(inner)),
         ),
         (
+            HTTP_REQUEST_DEADLINE,
+            Upstream::calls(tower_http::RequestBodyDeadlineLayer::new(LONG).layer(inner)),
+        ),
+        (
             HTTP_ALL,
             Upstream::calls(
                 tower_http::ResponseBodyTimeoutLayer::new(LONG).layer(
@@ -274,7 +278,11 @@ fn calls(pending: u8) -> Vec<(&'static str, Sample)> {
                             StatusCode::GATEWAY_TIMEOUT,
                             LONG,
                         )
-                        .layer(tower_http::RequestBodyTimeoutLayer::new(LONG).layer(inner)),
+                        .layer(
+                            tower_http::RequestBodyTimeoutLayer::new(LONG).layer(
+                                tower_http::RequestBodyDeadlineLayer::new(LONG).layer(inner),
+                            ),
+                        ),
                     ),
                 ),
             ),
@@ -338,7 +346,9 @@ fn all() -> TimeoutLayer {
     TimeoutLayer::new(LONG)
         .head(LONG)
         .first_byte(LONG)
+        .request(LONG)
         .request_idle(LONG)
+        .response(LONG)
         .response_idle(LONG)
 }
 
@@ -501,20 +511,22 @@ const HTTP_HEAD: &str = "tower-http Timeout";
 const HTTP_IDLE: &str = "tower-http ResponseBodyTimeout";
 const HTTP_DEADLINE: &str = "tower-http ResponseBodyDeadline";
 const HTTP_REQUEST: &str = "tower-http RequestBodyTimeout";
-const HTTP_ALL: &str = "tower-http, these four";
+const HTTP_REQUEST_DEADLINE: &str = "tower-http RequestBodyDeadline";
+const HTTP_ALL: &str = "tower-http, these five";
 const RESILIENCE: &str = "tower-resilience-timelimiter";
 const OURS_HEAD: &str = "ours, head";
 const OURS_UNSHARED: &str = "ours, total, not shared";
 const OURS_TOTAL: &str = "ours, total";
 const OURS_ALL: &str = "ours, all phases";
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     BARE,
     TOWER,
     HTTP_HEAD,
     HTTP_IDLE,
     HTTP_DEADLINE,
     HTTP_REQUEST,
+    HTTP_REQUEST_DEADLINE,
     HTTP_ALL,
     RESILIENCE,
     OURS_HEAD,

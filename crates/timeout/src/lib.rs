@@ -65,15 +65,18 @@
 //! | `status` | 504 | what a gateway says when nobody answers in time (RFC 9110, section 15.6.5) |
 //! | `name` | `portcullis` | the hop in `Proxy-Status` |
 //!
+//! A limit of zero is one: it strikes as soon as something is pending. The serde form refuses it, and limits that never strike because another is shorter.
+//!
 //! # Order
 //! One outside retry (`total`: all attempts and their waits), one inside (`head`: one attempt), both inside
 //! [`GatewayErrorLayer`](portcullis_gateway_error::GatewayErrorLayer). Inside retry alone, a limit of the whole would begin anew with each attempt. A client with a fixed
 //! body type gets [`map_body`](TimeoutLayer::map_body).
 //!
 //! # Cost
-//! No lock, no task. A call reads the clock once, and again at the head for `first_byte`, `response` and `adaptive_head`. There is no timer before something was pending, and none for a frame that is ready, which reads no clock either; an
+//! No lock, no task. A call with an end (a deadline, `total`) or a limit of the request reads the clock once, and again at the head for `first_byte`, `response` and `adaptive_head`; where there is nothing but `head` and `response_idle`, time counts from when something was pending
+//! for the first time, and what is ready reads no clock at all. There is no timer before something was pending, and none for a frame that is ready; an
 //! exchange has one timer, in one box (`request_idle` one more), that moves from the future to the body. A new `Deadline` is an entry in the request's extensions; `request`, `request_idle` and
-//! [`HeadStart::RequestSent`] cost one allocation for a request with a body, a `TimeoutPolicy`, `scale` and `adaptive_head` one more.
+//! [`HeadStart::RequestSent`] cost two allocations for a request with a body, a `TimeoutPolicy`, `scale` and `adaptive_head` one more.
 //!
 //! # Cancellation and limits
 //! Dropping the future drops the inner call; dropping a body drops the inner body. A limit drops them too: HTTP/1.1 loses its connection, HTTP/2 resets the stream. Work
@@ -81,6 +84,7 @@
 #![forbid(unsafe_code)]
 
 mod adaptive;
+mod begin;
 pub mod coming_from;
 #[cfg(feature = "config")]
 mod config;

@@ -30,7 +30,6 @@ pub(crate) struct Strike {
 pub(crate) struct Facts {
     pub(crate) started: Instant,
     pub(crate) end: Option<Instant>,
-    pub(crate) head: Option<Duration>,
     /// From when `head` and `first_byte` count.
     pub(crate) counts_from: Instant,
     pub(crate) uploading: bool,
@@ -39,6 +38,12 @@ pub(crate) struct Facts {
 // === impl End ===
 
 impl End {
+    pub(crate) const NONE: Self = Self {
+        given: None,
+        on_streams: None,
+        own: None,
+    };
+
     /// Decides by the request's [`Deadline`], by the time that its headers give it, and by the layer's `total`.
     #[inline]
     pub(crate) fn new(
@@ -77,7 +82,6 @@ impl Strike {
         let Facts {
             started,
             end,
-            head,
             counts_from,
             uploading,
         } = facts;
@@ -90,7 +94,7 @@ impl Strike {
                 first = Some(strike(phase, from, at));
             }
         };
-        consider(Phase::Head, counts_from, head);
+        consider(Phase::Head, counts_from, limits.head);
         consider(Phase::FirstByte, counts_from, limits.first_byte);
         if uploading {
             consider(Phase::Request, started, limits.request);
@@ -142,6 +146,7 @@ mod tests {
             ),
         ] {
             let limits = Limits {
+                head: head.map(seconds),
                 first_byte: first_byte.map(seconds),
                 request: request.map(seconds),
                 ..Limits::default()
@@ -149,7 +154,6 @@ mod tests {
             let facts = Facts {
                 started: now,
                 end: total.map(|total| now + seconds(total)),
-                head: head.map(seconds),
                 counts_from: now,
                 uploading: true,
             };

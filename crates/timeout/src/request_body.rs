@@ -21,7 +21,8 @@ pin_project! {
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
-        watch: Watch,
+        // None: nothing limits it, and nobody asks when it ends.
+        watch: Option<Box<Watch>>,
     }
 }
 
@@ -40,22 +41,19 @@ struct Watch {
 // === impl RequestBody ===
 
 impl<B> RequestBody<B> {
-    pub(crate) const fn unlimited(inner: B) -> Self {
-        Self::new(inner, None, None)
-    }
-
+    /// A body whose end is told to whoever watches it, and that may give nothing for so long.
     #[inline]
-    pub(crate) const fn new(inner: B, idle: Option<Duration>, upload: Option<Arc<Upload>>) -> Self {
-        Self {
-            inner,
-            watch: Watch {
+    pub(crate) fn new(inner: B, watched: Option<(Arc<Upload>, Option<Duration>)>) -> Self {
+        let watch = watched.map(|(upload, idle)| {
+            Box::new(Watch {
                 idle,
                 since: None,
                 timer: Timer::new(),
                 upload: UploadEnd::new(upload),
                 failed: false,
-            },
-        }
+            })
+        });
+        Self { inner, watch }
     }
 }
 
@@ -72,7 +70,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
-        let watch = this.watch;
+        let Some(watch) = this.watch else {
+            let polled = ready!(this.inner.poll_frame(cx));
+            return Poll::Ready(polled.map(|frame| frame.map_err(Into::into)));
+        };
         if watch.failed {
             return Poll::Ready(None);
         }
@@ -103,7 +104,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.watch.failed || self.inner.is_end_stream()
+        self.watch.as_ref().is_some_and(|watch| watch.failed) || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

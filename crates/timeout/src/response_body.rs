@@ -62,7 +62,8 @@ pub(crate) enum Nothing {}
 /// Times are nanoseconds from the call, [`NEVER`] for none: there is one of these for each exchange that waits.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    pub(crate) started: Instant,
+    /// The call, or what was waited for first where nothing counts from there.
+    pub(crate) started: Option<Instant>,
     /// When the body must be over, and by which limit.
     pub(crate) end: u64,
     pub(crate) end_phase: Phase,
@@ -91,11 +92,16 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    pub(crate) fn answer(body: AnswerBody<Nothing>, started: Instant) -> Self {
+    #[inline]
+    pub(crate) const fn unlimited(body: B) -> Self {
+        Self::new(body, Watch::new())
+    }
+
+    pub(crate) fn answer(body: AnswerBody<Nothing>) -> Self {
         let rest = Some(Box::new(Ours::Answer(body)));
         Self {
             content: Content::Ours { rest },
-            watch: Watch::new(started),
+            watch: Watch::new(),
         }
     }
 }
@@ -255,9 +261,9 @@ impl Body for Nothing {
 impl Watch {
     /// Watches nothing yet.
     #[inline]
-    pub(crate) const fn new(started: Instant) -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
-            started,
+            started: None,
             end: NEVER,
             end_phase: Phase::Total,
             end_from: 0,
@@ -292,16 +298,17 @@ impl Watch {
         if self.end == NEVER && self.idle == NEVER && self.first == NEVER {
             return Poll::Pending;
         }
+        let started = *self.started.get_or_insert_with(Instant::now);
         if self.since == NEVER {
-            self.since = nanos(self.started.elapsed());
+            self.since = nanos(started.elapsed());
         }
         loop {
-            let (at, ..) = self.strike();
-            let at = crate::policy::after(self.started, Duration::from_nanos(at));
+            let (at, ..) = self.strike(started);
+            let at = crate::policy::after(started, Duration::from_nanos(at));
             ready!(self.timer.poll(at, cx));
             // The request body may have gone on meanwhile.
-            let (at, phase, from) = self.strike();
-            let now = nanos(self.started.elapsed());
+            let (at, phase, from) = self.strike(started);
+            let now = nanos(started.elapsed());
             if at > now {
                 continue;
             }
@@ -320,10 +327,10 @@ impl Watch {
     }
 
     /// The first limit that strikes while a frame is waited for: when, which, and from when it counts. Where several strike at once, it is the one of the whole.
-    fn strike(&self) -> (u64, Phase, u64) {
+    fn strike(&self, started: Instant) -> (u64, Phase, u64) {
         let mut first = (self.end, self.end_phase, self.end_from);
         for (limit, phase, from) in [
-            (self.first, Phase::FirstByte, self.first_from()),
+            (self.first, Phase::FirstByte, self.first_from(started)),
             (self.idle, Phase::ResponseIdle, self.since),
         ] {
             let at = from.saturating_add(limit);
@@ -335,12 +342,12 @@ impl Watch {
     }
 
     /// From when the first frame is waited for; now, while the request body goes on that it comes after.
-    fn first_from(&self) -> u64 {
+    fn first_from(&self, started: Instant) -> u64 {
         let Some(upload) = self.upload.as_ref().filter(|_| self.first != NEVER) else {
             return self.since;
         };
         let ended = upload.ended().unwrap_or_else(Instant::now);
-        nanos(ended.saturating_duration_since(self.started)).max(self.since)
+        nanos(ended.saturating_duration_since(started)).max(self.since)
     }
 
     /// Says whether a gRPC call whose body breaks off now was cancelled because its deadline passed, as [`Wait::cancelled_late`](crate::wait::Wait) does before the head.
@@ -350,7 +357,7 @@ impl Watch {
         if !is_whole || !matches!(self.framing, Framing::Grpc(_)) {
             return None;
         }
-        let elapsed = self.started.elapsed();
+        let elapsed = self.started?.elapsed();
         let limit = Duration::from_nanos(self.end);
         (limit <= elapsed.saturating_add(TICK))
             .then(|| telemetry::struck(Phase::Total, limit, elapsed))

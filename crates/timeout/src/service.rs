@@ -1,24 +1,19 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Method, Request, Response, Version};
+use http::{Request, Response};
 use http_body::Body;
-use portcullis_gateway_error::Audience;
-use tokio::time::Instant;
 use tower_service::Service;
 
+use crate::Direct;
+use crate::begin::begin;
 use crate::future::ResponseFuture;
 use crate::layer::Settings;
-use crate::limits::Limits;
 use crate::map_body::ConvertBody;
-use crate::policy::End;
 use crate::ready::Readiness;
-use crate::refusal::LetThrough;
 use crate::request_body::RequestBody;
 use crate::response_body::ResponseBody;
-use crate::upload::Upload;
 use crate::wait::Wait;
-use crate::{Deadline, Direct, HeadStart, TimeoutPolicy, telemetry};
 
 /// The service that [`TimeoutLayer`](crate::TimeoutLayer) makes.
 ///
@@ -83,110 +78,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let settings = &self.settings;
-        let audience = Audience::of(&request);
-        if let Some(elapsed) = self.readiness.take() {
-            let wait = Wait::new(settings, audience, Instant::now());
-            return ResponseFuture::refused(wait, elapsed);
+        // All that is decided is decided elsewhere, so that this is small enough for requests to be moved once only.
+        let wait = begin(&self.settings, &mut request, &mut self.readiness);
+        if wait.as_ref().is_some_and(|wait| wait.refused.is_some()) {
+            return ResponseFuture::refused(wait);
         }
-
-        let deadline = request.extensions().get::<Deadline>().copied();
-        let policy = request.extensions().get::<TimeoutPolicy>();
-        let said = settings.sources.read(request.headers(), audience.is_grpc());
-        let mut said = said.filter(|_| request.extensions().get::<LetThrough>().is_none());
-        let on_streams = policy.and_then(|policy| policy.total_on_streams);
-        let over = settings.limits_for(policy);
-        let limits = over.as_deref().unwrap_or(&settings.limits);
-        if deadline.is_none() && said.is_none() && !limits.any() {
-            let request = request.map(|body| self.convert.convert(RequestBody::unlimited(body)));
-            return ResponseFuture::unlimited(self.inner.call(request));
-        }
-
-        let now = Instant::now();
-        let max = settings.sources.max;
-        let mut end = End::new(now, deadline, said, limits.total, max);
-        if let Some(given) = end.given {
-            let passed = given <= now;
-            let refused = settings.refusal.refuses(passed);
-            if passed {
-                let late = telemetry::late(now.saturating_duration_since(given), refused);
-                if refused {
-                    let wait = Wait::new(settings, audience, now);
-                    return ResponseFuture::refused(wait, late);
-                }
-                let in_time = LetThrough::mark(&mut request, deadline, &mut said, now);
-                end = End::new(now, in_time, said, limits.total, max);
-            }
-        }
-        settings.tell(&mut request, deadline, end, now, audience.is_grpc());
-
-        let idle = limits.request_idle;
-        let watched = idle.is_some()
-            || limits.request.is_some()
-            || (settings.head_from == HeadStart::RequestSent
-                && (limits.head.is_some() || limits.first_byte.is_some()));
-        let upload = (watched && !request.body().is_end_stream()).then(|| Upload::new(now));
-        let wait = Wait {
-            end,
-            head: limits.head,
-            upload: upload.clone(),
-            total_on_streams: on_streams.unwrap_or(settings.total_on_streams),
-            connect: request.method() == Method::CONNECT,
-            http1: request.version() <= Version::HTTP_11,
-            over,
-            ..Wait::new(settings, audience, now)
-        };
-        let request = request.map(|body| {
-            let body = RequestBody::new(body, idle, upload);
-            self.convert.convert(body)
-        });
+        let upload = wait.as_ref().and_then(Wait::watched_upload);
+        let request = request.map(|body| self.convert.convert(RequestBody::new(body, upload)));
         ResponseFuture::new(self.inner.call(request), wait)
-    }
-}
-
-// === impl Settings ===
-
-impl Settings {
-    /// The limits of a request, where they are not those of the layer.
-    #[inline]
-    fn limits_for(&self, policy: Option<&TimeoutPolicy>) -> Option<Box<Limits>> {
-        let factor = self.scale.as_ref().map_or(1.0, |scale| scale.factor());
-        let scaled = factor < 1.0;
-        if policy.is_none() && !scaled && self.adaptive_head.is_none() {
-            return None;
-        }
-        let mut limits = self.limits;
-        if let Some(adaptive) = &self.adaptive_head {
-            limits.head = Some(adaptive.limit());
-        }
-        if scaled {
-            limits = limits.scaled(factor);
-            if let Some(adaptive) = &self.adaptive_head {
-                limits.head = limits.head.map(|head| head.max(adaptive.min()));
-            }
-        }
-        Some(Box::new(match policy {
-            Some(policy) => policy.over(limits),
-            None => limits,
-        }))
-    }
-
-    /// Tells those inside when the exchange ends.
-    #[inline]
-    fn tell<B>(
-        &self,
-        request: &mut Request<B>,
-        deadline: Option<Deadline>,
-        end: End,
-        now: Instant,
-        grpc: bool,
-    ) {
-        let Some(whole) = end.whole() else { return };
-        let told = Deadline::of(whole, end.on_streams);
-        if self.share_deadline && deadline != Some(told) {
-            request.extensions_mut().insert(told);
-        }
-        let left = whole.saturating_duration_since(now);
-        self.propagation.write(request.headers_mut(), grpc, left);
     }
 }

@@ -64,8 +64,8 @@ impl Upload {
 
 impl UploadEnd {
     #[inline]
-    pub(crate) const fn new(upload: Option<Arc<Upload>>) -> Self {
-        Self(upload)
+    pub(crate) const fn new(upload: Arc<Upload>) -> Self {
+        Self(Some(upload))
     }
 
     pub(crate) fn wait(&self, waiting: bool) {
