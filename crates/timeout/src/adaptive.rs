@@ -9,7 +9,7 @@ use crate::response_body::nanos;
 /// A limit for the head that follows how long heads take: the running 99th percentile times a factor, inside of bounds.
 ///
 /// Until twenty heads were seen it is `max`. A head that did not come in time counts as one that took that long, so that the limit grows again when
-/// the service gets slower; where a limit struck that is shorter than the percentile (a caller's deadline, a policy, `scale`) it tells nothing, and does not count. What is counted belongs to this value: all its clones share it, and so do all services of a layer that has it.
+/// the service gets slower; a call with a limit that is shorter than the percentile (a caller's deadline, a policy, `scale`) tells nothing, and does not count. What is counted belongs to this value: all its clones share it, and so do all services of a layer that has it.
 #[must_use = "it does nothing until a layer has it"]
 #[derive(Clone, Debug)]
 pub struct AdaptiveHead {
@@ -58,15 +58,28 @@ impl AdaptiveHead {
         self.min
     }
 
-    /// Counts a head that did not come in this time, unless that is less than most take: it would make the limit shorter for no reason.
+    /// Counts a head that came, where it would have been waited for so long. Where that is less than the percentile it does not count: those that take
+    /// longer do not come, so that the percentile of those that do would follow the limit down.
+    pub(crate) fn came(&self, elapsed: Duration, limit: Option<Duration>) {
+        let p99 = self.seen.p99.load(Ordering::Relaxed);
+        if limit.is_none_or(|limit| nanos(limit) >= p99) {
+            self.record(elapsed);
+        }
+    }
+
+    /// Counts a head that did not come in this time, unless that is less than most take.
     pub(crate) fn missed(&self, elapsed: Duration) {
-        if nanos(elapsed) >= self.seen.p99.load(Ordering::Relaxed) {
+        let most = match self.seen.p99.load(Ordering::Relaxed) {
+            0 => nanos(self.max),
+            p99 => p99,
+        };
+        if nanos(elapsed) >= most {
             self.record(elapsed);
         }
     }
 
     /// Counts a head that took so long.
-    pub(crate) fn record(&self, elapsed: Duration) {
+    fn record(&self, elapsed: Duration) {
         let Seen {
             latencies,
             count,
@@ -129,6 +142,29 @@ mod tests {
         }
 
         assert_eq!(head.limit(), limit);
+        let cold = after([]);
+        for _ in 0..20 {
+            cold.missed(Duration::from_millis(5));
+        }
+        assert_eq!(cold.limit(), MAX, "too few heads, whatever struck");
+    }
+
+    #[test]
+    fn a_limit_that_is_shorter_than_the_percentile_does_not_pull_it_down() {
+        let head = after((0..2000).map(|call| 50 + call % 51));
+        let before = head.limit();
+
+        // Half of the limit holds, and it cuts what takes longer.
+        for call in 0..40_000 {
+            let (takes, limit) = (Duration::from_millis(50 + call % 51), head.limit() / 3);
+            if takes < limit {
+                head.came(takes, Some(limit));
+            } else {
+                head.missed(limit);
+            }
+        }
+
+        assert_eq!(head.limit(), before);
     }
 
     #[test]

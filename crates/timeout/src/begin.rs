@@ -29,7 +29,8 @@ pub(crate) fn begin<B: Body>(
 ) -> Option<Wait> {
     let audience = Audience::of(request);
     if let Some(elapsed) = readiness.take() {
-        return Some(Wait::refused(settings, audience, elapsed));
+        let version = request.version();
+        return Some(Wait::refused(settings, audience, version, elapsed));
     }
 
     let deadline = request.extensions().get::<Deadline>().copied();
@@ -45,13 +46,18 @@ pub(crate) fn begin<B: Body>(
     }
 
     let watched = settings.watches(limits) && !request.body().is_end_stream();
-    let counts = has_end || watched || settings.adaptive_head.is_some();
+    let counts =
+        has_end || watched || limits.first_byte.is_some() || settings.adaptive_head.is_some();
     let started = counts.then(Instant::now);
     let mut end = End::NONE;
     if has_end && let Some(now) = started {
         match settings.hold(request, deadline, said, limits.total, now) {
             Ok(held) => end = held,
-            Err(late) => return Some(Wait::refused(settings, audience, late)),
+            Err(late) => {
+                let mut wait = Wait::refused(settings, audience, request.version(), late);
+                wait.is_hopeless = said.is_some_and(|said| said.is_zero());
+                return Some(wait);
+            }
         }
         settings.tell(request, deadline, end, now, audience.is_grpc());
     }
@@ -68,6 +74,7 @@ pub(crate) fn begin<B: Body>(
         total_on_streams: on_streams.unwrap_or(settings.total_on_streams),
         connect: request.method() == Method::CONNECT,
         http1: request.version() <= Version::HTTP_11,
+        is_hopeless: false,
     })
 }
 

@@ -50,7 +50,8 @@ impl DeadlineSources {
 
     /// Limits what a caller may ask for. Default: the layer's `total`.
     ///
-    /// With it, the layer's `total` is only for callers that ask for nothing: one that asks for more gets it, up to this.
+    /// With it, the layer's `total` is only for callers that ask for nothing: one whose headers ask for more gets it, up to this. A [`Deadline`](crate::Deadline) is cut to it, and
+    /// does not make `total` longer.
     pub const fn max(mut self, limit: Duration) -> Self {
         self.max = Some(limit);
         self

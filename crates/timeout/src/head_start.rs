@@ -7,6 +7,6 @@ pub enum HeadStart {
     Call,
     /// From the end of the request body, as with Envoy and Linkerd: an upload that goes on is not cut, however long it takes.
     ///
-    /// The end is where the inner service has taken the last frame, or has let go of the body. Costs one allocation for a request with a body.
+    /// The end is where the inner service has taken the last frame, or has let go of the body. Costs two allocations for a request with a body.
     RequestSent,
 }

@@ -65,7 +65,7 @@ impl<M> TimeoutLayer<M> {
     ///
     /// Once it strikes, the instance is ready and its next call is answered with 503 and `connection_limit_reached` (for gRPC with
     /// `DEADLINE_EXCEEDED`), without a call of the inner service. It is not part of `total`, which begins with the call. So it stands outside of a balancer: inside of one, an
-    /// instance that is not ready would become one that is. A wait that was given up, and is taken up long after its limit has passed (as long again, and a second), begins anew.
+    /// instance that is not ready would become one that is. A wait that was given up before the limit struck, and is taken up long after that (as long again, and a second), begins anew.
     pub fn ready(self, limit: Duration) -> Self {
         self.set(|settings| settings.ready = Some(limit))
     }
@@ -80,14 +80,16 @@ impl<M> TimeoutLayer<M> {
 
     /// Limits the time between two frames of the request body, while the inner service waits for the caller. Default: no limit.
     ///
-    /// The request body then ends with a [`TimeoutError`](crate::TimeoutError), and the caller gets 408 unless the inner service answers all the same, with a success or with a
-    /// status that has another reason (401, 413).
+    /// The request body then ends with a [`TimeoutError`](crate::TimeoutError), and the caller gets 408 unless the inner service answers at once all the same, with a success or with a
+    /// status that has another reason (401, 413). What it still waits for after that is dropped.
     /// Time in which the inner service does not read does not count.
     pub fn request_idle(self, limit: Duration) -> Self {
         self.set(|settings| settings.limits.request_idle = Some(limit))
     }
 
     /// Limits the time from the call to the response head. Default: no limit.
+    ///
+    /// Where nothing else of the exchange counts from the call (`total`, a deadline, `first_byte`, `request`), it counts from the first poll of its future that is pending.
     pub fn head(self, limit: Duration) -> Self {
         self.set(|settings| settings.limits.head = Some(limit))
     }

@@ -34,7 +34,7 @@
 //! | `ready` | the inner service is not ready | it is | 503, `connection_limit_reached` |
 //! | `request` | the call | the end of the request body | 408; 504 and `connection_write_timeout` where the inner service takes nothing |
 //! | `request_idle` | the inner service asks for a frame | the caller gives one | 408, and an error of the request body |
-//! | `head` | the call, or the end of the request body ([`HeadStart`]) | the response head | 504, `http_response_timeout` |
+//! | `head` | the call (or the first poll, see [`head`](TimeoutLayer::head)), or the end of the request body ([`HeadStart`]) | the response head | 504, `http_response_timeout` |
 //! | `first_byte` | the same | the first frame of the response body | 504, or an error of the body; `connection_read_timeout` |
 //! | `response` | the response head | the last byte of the response | an error of the body, `http_response_timeout` |
 //! | `response_idle` | the caller asks for a frame | the inner service gives one | an error of the body, `connection_read_timeout` |
@@ -51,7 +51,7 @@
 //! The end of the exchange is a [`Deadline`] in the request's extensions, for all layers and handlers inside. It is the least of the one that the request came with, of
 //! `grpc-timeout` and other headers ([`DeadlineSources`]) and of the layer's own `total`. What is left is told to the next hop ([`Propagation`]), anew for each attempt
 //! of a retry outside, which needs a layer outside of it: one that stands inside alone counts what a header says from each attempt anew. Where the next hop cancels a gRPC call
-//! because of it before the head, sooner than our timer, the caller gets `DEADLINE_EXCEEDED` all the same. A request whose deadline has passed is answered at once, and the inner service is not called ([`Refusal`]).
+//! because of it, sooner than our timer, the caller gets `DEADLINE_EXCEEDED` all the same. A request whose deadline has passed is answered at once, and the inner service is not called ([`Refusal`]).
 //!
 //! # Defaults
 //! | setting | default | why |
@@ -73,7 +73,7 @@
 //! body type gets [`map_body`](TimeoutLayer::map_body).
 //!
 //! # Cost
-//! No lock, no task. A call with an end (a deadline, `total`) or a limit of the request reads the clock once, and again at the head for `first_byte`, `response` and `adaptive_head`; where there is nothing but `head` and `response_idle`, time counts from when something was pending
+//! No lock, no task. A call with an end (a deadline, `total`), `first_byte`, `adaptive_head` or a limit of the request reads the clock once, and again at the head for `first_byte`, `response` and `adaptive_head`; where there is nothing but `head` and `response_idle`, time counts from when something was pending
 //! for the first time, and what is ready reads no clock at all. There is no timer before something was pending, and none for a frame that is ready; an
 //! exchange has one timer, in one box (`request_idle` one more), that moves from the future to the body. A new `Deadline` is an entry in the request's extensions; `request`, `request_idle` and
 //! [`HeadStart::RequestSent`] cost two allocations for a request with a body, a `TimeoutPolicy`, `scale` and `adaptive_head` one more.

@@ -20,6 +20,8 @@ pub(crate) struct Readiness {
 struct Wait {
     since: Instant,
     sleep: Pin<Box<Sleep>>,
+    /// It took the place of one that was given up, or seemed to: whoever is never woken in time gets his answer here.
+    is_second: bool,
 }
 
 // === impl Readiness ===
@@ -41,9 +43,10 @@ impl Readiness {
         let wait = self.wait.get_or_insert_with(|| Box::new(Wait::new(limit)));
         ready!(poll_sleep(wait.sleep.as_mut(), cx));
         let mut elapsed = wait.since.elapsed();
-        if elapsed.saturating_sub(limit) > limit.max(GIVEN_UP) {
+        if !wait.is_second && elapsed.saturating_sub(limit) > limit.max(GIVEN_UP) {
             // Whoever still waited would have been woken long ago: that wait was given up, and this is another.
             **wait = Wait::new(limit);
+            wait.is_second = true;
             ready!(poll_sleep(wait.sleep.as_mut(), cx));
             elapsed = wait.since.elapsed();
         }
@@ -69,7 +72,11 @@ impl Wait {
     fn new(limit: Duration) -> Self {
         let since = Instant::now();
         let sleep = Box::pin(sleep_until(crate::policy::after(since, limit)));
-        Self { since, sleep }
+        Self {
+            since,
+            sleep,
+            is_second: false,
+        }
     }
 }
 

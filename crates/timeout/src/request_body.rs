@@ -23,6 +23,8 @@ pin_project! {
         inner: B,
         // None: nothing limits it, and nobody asks when it ends.
         watch: Option<Box<Watch>>,
+        // There is nothing after a failure.
+        failed: bool,
     }
 }
 
@@ -34,8 +36,6 @@ struct Watch {
     since: Option<Instant>,
     timer: Timer,
     upload: UploadEnd,
-    /// The body has failed: there is nothing after that.
-    failed: bool,
 }
 
 // === impl RequestBody ===
@@ -50,10 +50,13 @@ impl<B> RequestBody<B> {
                 since: None,
                 timer: Timer::new(),
                 upload: UploadEnd::new(upload),
-                failed: false,
             })
         });
-        Self { inner, watch }
+        Self {
+            inner,
+            watch,
+            failed: false,
+        }
     }
 }
 
@@ -71,13 +74,19 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
-        let Some(watch) = this.watch else {
-            let polled = ready!(this.inner.poll_frame(cx));
-            return Poll::Ready(polled.map(|frame| frame.map_err(Into::into)));
-        };
-        if watch.failed {
+        if *this.failed {
             return Poll::Ready(None);
         }
+        let Some(watch) = this.watch else {
+            return Poll::Ready(match ready!(this.inner.poll_frame(cx)) {
+                Some(Ok(frame)) => Some(Ok(frame)),
+                Some(Err(error)) => {
+                    *this.failed = true;
+                    Some(Err(error.into()))
+                }
+                None => None,
+            });
+        };
         // The frame first: one that is there when the limit strikes still counts.
         match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -89,7 +98,7 @@ where
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                watch.failed = true;
+                *this.failed = true;
                 watch.upload.end();
                 Poll::Ready(Some(Err(error.into())))
             }
@@ -99,13 +108,14 @@ where
             }
             Poll::Pending => {
                 let error = ready!(watch.poll(cx));
+                *this.failed = true;
                 Poll::Ready(Some(Err(error)))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.failed) || self.inner.is_end_stream()
+        self.failed || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -134,7 +144,7 @@ impl Watch {
         ready!(self.timer.poll(after(since, limit), cx));
         let elapsed = telemetry::struck(Phase::RequestIdle, limit, since.elapsed());
         self.upload.strike(elapsed);
-        self.failed = true;
+        self.upload.end();
         Poll::Ready(TimeoutError::new(elapsed).into_body_error())
     }
 }

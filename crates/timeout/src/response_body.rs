@@ -168,13 +168,19 @@ where
                 }
             })),
             Poll::Ready(None) => None,
-            Poll::Ready(Some(Err(error))) => Some(match this.watch.cancelled_late() {
-                Some(elapsed) => Self::cut(this.content, this.watch, elapsed),
-                None => {
-                    this.content.set(Content::Ours { rest: None });
-                    Err(error.into())
-                }
-            }),
+            Poll::Ready(Some(Err(error))) => {
+                let error = error.into();
+                Some(match this.watch.cancelled_late() {
+                    Some(elapsed) => {
+                        tracing::debug!(%error, "a call broke off at its deadline");
+                        Self::cut(this.content, this.watch, elapsed)
+                    }
+                    None => {
+                        this.content.set(Content::Ours { rest: None });
+                        Err(error)
+                    }
+                })
+            }
             Poll::Pending => {
                 let elapsed = ready!(this.watch.poll(cx));
                 Some(Self::cut(this.content, this.watch, elapsed))
@@ -351,11 +357,11 @@ impl Watch {
         nanos(ended.saturating_duration_since(started)).max(self.since)
     }
 
-    /// Says whether a gRPC call whose body breaks off now was cancelled because its deadline passed, as [`Wait::cancelled_late`](crate::wait::Wait) does before the head.
+    /// Says whether a gRPC call whose body breaks off while it is waited for was cancelled because its deadline passed, as `Wait::cancelled_late` does before the head.
     #[cold]
     fn cancelled_late(&self) -> Option<Elapsed> {
         let is_whole = self.end != NEVER && self.end_phase == Phase::Total;
-        if !is_whole || !matches!(self.framing, Framing::Grpc(_)) {
+        if !is_whole || self.since == NEVER || !matches!(self.framing, Framing::Grpc(_)) {
             return None;
         }
         let elapsed = self.started?.elapsed();

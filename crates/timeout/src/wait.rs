@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use portcullis_gateway_error::{
     Answer, AttemptRecord, Audience, Decision, Delivery, ErrorKind, Failure, GrpcCode, Outcome,
     RetryOutcome, StopReason,
@@ -39,6 +39,8 @@ pub(crate) struct Wait {
     pub(crate) total_on_streams: bool,
     pub(crate) connect: bool,
     pub(crate) http1: bool,
+    /// It was refused for what its headers say, and will be each time.
+    pub(crate) is_hopeless: bool,
 }
 
 // === impl Wait ===
@@ -46,7 +48,12 @@ pub(crate) struct Wait {
 impl Wait {
     /// An answer to a request with which the inner service is not called.
     #[cold]
-    pub(crate) fn refused(settings: &Arc<Settings>, audience: Audience, why: Elapsed) -> Self {
+    pub(crate) fn refused(
+        settings: &Arc<Settings>,
+        audience: Audience,
+        version: Version,
+        why: Elapsed,
+    ) -> Self {
         Self {
             settings: Arc::clone(settings),
             audience,
@@ -59,7 +66,8 @@ impl Wait {
             refused: Some(Box::new(why)),
             total_on_streams: false,
             connect: false,
-            http1: false,
+            http1: version <= Version::HTTP_11,
+            is_hopeless: false,
         }
     }
 
@@ -196,7 +204,10 @@ impl Wait {
             // One that came before the request was sent says nothing of how long heads take.
             && let Some(from) = self.started.and_then(|started| self.head_starts(started))
         {
-            adaptive.record(from.elapsed());
+            let limits = self.limits();
+            let end = self.end.map(|end| end.saturating_duration_since(from));
+            let limit = [limits.head, limits.first_byte, end];
+            adaptive.came(from.elapsed(), limit.into_iter().flatten().min());
         }
         let &Limits {
             response,
@@ -296,7 +307,7 @@ impl Wait {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        if !called && elapsed.phase() == Phase::Total {
+        if self.is_hopeless {
             // Another attempt would be as late: a retry layer further out, which knows no deadline that is said in a header alone, gives it up.
             let mut attempt = AttemptRecord::new(NonZeroU32::MIN, Outcome::Failed(failure));
             attempt.decision = Decision::Stop(StopReason::Deadline);

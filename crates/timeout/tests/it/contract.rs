@@ -69,3 +69,19 @@ async fn a_wait_for_readiness_that_was_given_up_does_not_count_for_the_next_one(
 
     assert_eq!(start.elapsed(), ms(2000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_never_woken_in_time_gets_an_answer_all_the_same() {
+    let (probe, handle) = Probe::<_, BoxError>::new(|_: Call| answer_after(ms(0)));
+    let mut service = task::spawn(TimeoutLayer::default().ready(ms(100)).layer(probe));
+    handle.block();
+
+    for _ in 0..2 {
+        assert_pending!(service.enter(|cx, mut service| service.poll_ready(cx)));
+        sleep(ms(1500)).await;
+    }
+
+    assert_ready_ok!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    let response = service.call(request()).await.unwrap();
+    assert_eq!(response.status(), 503);
+}

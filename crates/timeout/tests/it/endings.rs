@@ -163,3 +163,19 @@ async fn a_peer_that_cancels_a_call_at_its_deadline_is_the_deadline() {
         assert_eq!(end, expected, "after {after} ms");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_was_there_in_time_is_what_a_busy_caller_gets() {
+    let service = TimeoutLayer::new(ms(100)).layer(service_fn(|_| async {
+        let body = ScriptBody::new([Step::data("\0\0\0\0\0"), Step::Error("corrupt")]);
+        let response = Response::builder().header("content-type", "application/grpc");
+        Outcome::Ok(response.body(body).unwrap())
+    }));
+    let mut body = service.oneshot(request()).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    tokio::time::sleep(ms(500)).await;
+
+    let error = body.frame().await.unwrap().unwrap_err();
+
+    assert_eq!(error.to_string(), "corrupt");
+}

@@ -77,7 +77,9 @@ async fn a_caller_that_gives_nothing_is_answered_408_in_band() {
 #[tokio::test(start_paused = true)]
 async fn what_a_handler_makes_of_a_cut_request_is_replaced_unless_it_is_a_success() {
     // 401 and 413 say no for a reason that a cut does not give.
+    // One that answers later is not waited for.
     for (status, expected) in [
+        (299, 408),
         (400, 408),
         (500, 408),
         (200, 200),
@@ -90,6 +92,9 @@ async fn what_a_handler_makes_of_a_cut_request_is_replaced_unless_it_is_a_succes
             .layer(service_fn(move |request: Request<_>| async move {
                 let body: RequestBody<ScriptBody> = request.into_body();
                 let _ = body.collect().await;
+                if status == 299 {
+                    sleep(ms(1)).await;
+                }
                 let response = Response::builder().status(status);
                 Outcome::Ok(response.body(ScriptBody::chunks([])).unwrap())
             }));
@@ -211,4 +216,29 @@ async fn a_first_byte_from_the_request_sent_waits_for_an_upload_that_goes_on_aft
             (Phase::FirstByte, ms(100), ms(100))
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_body_that_was_cut_has_ended_though_it_is_kept() {
+    let service = TimeoutLayer::default()
+        .request_idle(ms(50))
+        .first_byte(ms(100))
+        .head_from(HeadStart::RequestSent)
+        .layer(service_fn(|request: Request<_>| async {
+            let mut body: RequestBody<ScriptBody> = request.into_body();
+            tokio::spawn(async move {
+                assert!(body.frame().await.unwrap().is_err());
+                assert!(body.frame().await.is_none());
+                std::future::pending::<()>().await;
+                drop(body);
+            });
+            Outcome::Ok(Response::new(ScriptBody::new([Step::Stall])))
+        }));
+    let start = Instant::now();
+    let stalls = Request::new(ScriptBody::new([Step::Stall]));
+
+    let response = service.oneshot(stalls).await.unwrap();
+    response.into_body().collect().await.unwrap_err();
+
+    assert_eq!(start.elapsed(), ms(150));
 }

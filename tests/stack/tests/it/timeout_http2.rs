@@ -1,8 +1,12 @@
 //! The limits against the same slow peers over HTTP/2, where a stream is reset and the connection goes on.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Path;
+use axum::extract::{ConnectInfo, Extension, Path};
 use axum::routing::any;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -18,8 +22,16 @@ use tower::{Layer, ServiceExt};
 use crate::clients::{Chunks, Protocol};
 use crate::timeouts::{BOUND, ended, ms};
 
+/// The other ends of the connections that there were.
+type Peers = Arc<Mutex<HashSet<SocketAddr>>>;
+
 /// Each path is another way to be slow. A request body is not read by any of them.
-async fn slow(Path(way): Path<String>) -> Response<Body> {
+async fn slow(
+    Path(way): Path<String>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(peers): Extension<Peers>,
+) -> Response<Body> {
+    peers.lock().unwrap().insert(peer);
     let trickle = |piece: &'static str, gap| {
         (0..50).flat_map(move |_| [Step::Wait(ms(gap)), Step::data(piece)])
     };
@@ -37,13 +49,17 @@ async fn slow(Path(way): Path<String>) -> Response<Body> {
     response.body(Body::new(ScriptBody::new(steps))).unwrap()
 }
 
-/// The server, and where its paths begin.
-async fn server() -> (JoinHandle<std::io::Result<()>>, String) {
-    let app = Router::new().route("/{way}", any(slow));
+/// The server, where its paths begin, and who came.
+async fn server() -> (JoinHandle<std::io::Result<()>>, String, Peers) {
+    let peers = Peers::default();
+    let app = Router::new()
+        .route("/{way}", any(slow))
+        .layer(Extension(Arc::clone(&peers)))
+        .into_make_service_with_connect_info::<SocketAddr>();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let server = tokio::spawn(axum::serve(listener, app).into_future());
-    (server, url)
+    (server, url, peers)
 }
 
 #[tokio::test]
@@ -51,7 +67,7 @@ async fn each_limit_catches_a_stream_of_http2_as_it_does_a_connection_of_http1()
     let none = TimeoutLayer::default;
     let read = ErrorKind::ConnectionReadTimeout;
     let response = ErrorKind::HttpResponseTimeout;
-    let (server, url) = server().await;
+    let (server, url, _) = server().await;
     for (way, layer, expected, at) in [
         (
             "head",
@@ -120,7 +136,7 @@ async fn each_limit_catches_a_stream_of_http2_as_it_does_a_connection_of_http1()
 
 #[tokio::test]
 async fn an_upstream_that_gives_no_window_for_the_request_is_caught_by_head_and_by_request() {
-    let (server, url) = server().await;
+    let (server, url, _) = server().await;
     for (layer, expected) in [
         (
             TimeoutLayer::default().head(ms(300)),
@@ -147,7 +163,7 @@ async fn an_upstream_that_gives_no_window_for_the_request_is_caught_by_head_and_
 
 #[tokio::test]
 async fn a_stream_that_timed_out_leaves_the_connection_to_the_others() {
-    let (server, url) = server().await;
+    let (server, url, peers) = server().await;
     let service = TimeoutLayer::default()
         .head(ms(300))
         .layer(Protocol::Http2.client());
@@ -165,5 +181,6 @@ async fn a_stream_that_timed_out_leaves_the_connection_to_the_others() {
     );
     let body = second.into_body().collect().await.unwrap();
     assert_eq!(body.to_bytes(), "well");
+    assert_eq!(peers.lock().unwrap().len(), 1, "connections");
     server.abort();
 }
