@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::rule::Verb;
 use crate::{
-    Address, Base, DEFAULT_MAX_BODY_BYTES, DuplicateKeys, Mapping, OnError, Route, Rule, Rules,
-    Source, Transform, Unmapped, When,
+    Address, Base, DEFAULT_MAX_BODY_BYTES, DuplicateKeys, Generate, Mapping, MappingBuilder,
+    OnError, Route, Rule, Rules, Source, Transform, Unmapped, When,
 };
 
 pub(crate) mod forms;
@@ -134,6 +134,9 @@ pub struct RuleConfig {
     /// The sum of these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sum: Option<Many<Address>>,
+    /// What is made anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generate: Option<Generate>,
     /// The transforms of the value, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub with: Option<Many<Transform>>,
@@ -166,11 +169,11 @@ impl Default for Config {
     }
 }
 
-impl TryFrom<Config> for Mapping {
+impl TryFrom<Config> for MappingBuilder {
     type Error = InvalidConfig;
 
     fn try_from(config: Config) -> Result<Self, InvalidConfig> {
-        let mut builder = Self::builder()
+        let mut builder = Mapping::builder()
             .max_body_bytes(config.max_body_bytes)
             .duplicate_keys(config.duplicate_keys);
         if let Some(route) = config.route {
@@ -193,7 +196,15 @@ impl TryFrom<Config> for Mapping {
             let rules = Rules::try_from(response).map_err(|mistake| mistake.within("response"))?;
             builder = builder.response(rules);
         }
-        builder.build()
+        Ok(builder)
+    }
+}
+
+impl TryFrom<Config> for Mapping {
+    type Error = InvalidConfig;
+
+    fn try_from(config: Config) -> Result<Self, InvalidConfig> {
+        MappingBuilder::try_from(config)?.build()
     }
 }
 
@@ -257,6 +268,7 @@ impl TryFrom<RuleConfig> for Rule {
                     config.from.map(|from| Source::From(from.into_vec())),
                 ),
                 ("sum", config.sum.map(|sum| Source::Sum(sum.into_vec()))),
+                ("generate", config.generate.map(Source::Generate)),
             ];
             let mut sources = sources
                 .into_iter()

@@ -47,7 +47,7 @@
 //! |---|---|---|
 //! | `move: A`, `rename: A` | takes the first of A that is there to `to`; all of A are gone | `to`, `with`, `default`, `require: true` |
 //! | `copy: A` | the same, and A stays | the same |
-//! | `set: B` | writes, whatever is there; a `body:/a/-` appends | one of `value: V`, `template: "..{A}.."`, `from: A`, `sum: [A, ..]`; unless `value`: `with`, `default`, `require` |
+//! | `set: B` | writes, whatever is there; a `body:/a/-` appends | one of `value: V`, `template: "..{A}.."`, `from: A`, `sum: [A, ..]`, `generate: uuid`; unless `value`: `with`, `default`, `require` |
 //! | `replace: B`, `add: B`, `default: B` | writes if something, if nothing, if nothing or `null` is there | the same |
 //! | `append: B`, `prepend: B` | adds an element, a header line or a query parameter | the same |
 //! | `merge: B` | lays a merge patch (RFC 7396) over it | the same |
@@ -57,7 +57,7 @@
 //! | `for_each: A` | applies `rules` (with `item:`) to each element that `keep` holds for | `rules`, `keep`, `to` |
 //!
 //! `with` is one of these, or a list: `coerce`, `clamp`, `validate`, `map`, `scale`, `negate`, `split`, `join`, `trim`, `lower`, `upper`,
-//! `regex_replace`, `wrap`, `unwrap`, `get`, `sum`, `lookup`, `merge_adjacent`, `data_uri`, `custom` (see [`Transform`]). `when` and `keep` are
+//! `regex_replace`, `wrap`, `unwrap`, `get`, `sum`, `lookup`, `merge_adjacent`, `data_uri`, `hash`, `hmac`, `custom` (see [`Transform`]). `when` and `keep` are
 //! `{A: 7}`, or `{A: {..}}` with `exists`, `missing`, `"null"`, `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte`, `matches`, `glob`, `type`, and
 //! `all`, `any`, `not` (see [`When`]). `on_error` is `reject`, `drop`, `keep` or `default`. Where one address stands, a list of them can.
 //! ```yaml
@@ -131,6 +131,7 @@ mod emit;
 mod env;
 mod error;
 mod future;
+mod generate;
 mod head;
 mod json;
 mod layer;
@@ -169,6 +170,7 @@ pub use crate::config::forms::{AddressesOr, Many};
 pub use crate::config::{Config, RouteConfig, RuleConfig, RulesConfig};
 pub use crate::error::MapError;
 pub use crate::future::ResponseFuture;
+pub use crate::generate::{Generate, Now};
 pub use crate::layer::ParamMappingLayer;
 pub use crate::mapped::Mapped;
 pub use crate::mapping::{DEFAULT_MAX_BODY_BYTES, Mapping, MappingBuilder, Rules};
@@ -177,8 +179,8 @@ pub use crate::route::Route;
 pub use crate::rule::{OnError, Rule, Source};
 pub use crate::service::ParamMapping;
 pub use crate::transform::{
-    Check, DataUri, Kind, Limits, Line, Lookup, MergeAdjacent, Otherwise, Replacement, Table,
-    Transform, Type, Wrap,
+    Check, DataUri, Digest, Hmac, Kind, Limits, Line, Lookup, MergeAdjacent, Otherwise,
+    Replacement, Table, Transform, Type, Wrap,
 };
 pub use crate::when::{Is, When};
 

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use portcullis_gateway_error::InvalidConfig;
 use serde_json::Value;
 
+#[cfg(feature = "generate")]
+use crate::generate::make::Sources;
 use crate::message::Plan;
 use crate::pipe::Function;
 use crate::plan::compile::{Settings, program};
@@ -38,6 +40,8 @@ pub struct MappingBuilder {
     response: Rules,
     duplicate_keys: DuplicateKeys,
     functions: HashMap<String, Function>,
+    #[cfg(feature = "generate")]
+    sources: Sources,
     max_body_bytes: usize,
 }
 
@@ -65,6 +69,8 @@ impl Mapping {
             response: Rules::new(),
             duplicate_keys: DuplicateKeys::default(),
             functions: HashMap::new(),
+            #[cfg(feature = "generate")]
+            sources: Sources::default(),
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
         }
     }
@@ -94,9 +100,31 @@ impl Mapping {
     /// When it is not YAML, or not a mapping; the error names the line and the field.
     #[cfg(feature = "config")]
     pub fn from_yaml(text: &str) -> Result<Self, InvalidConfig> {
+        Self::from_yaml_with(text, |builder| builder)
+    }
+
+    /// The same, with what no file can say: functions, a clock.
+    ///
+    /// ```
+    /// use portcullis_param_mapping::Mapping;
+    ///
+    /// let text = "rules: [{update: body:/a, with: {custom: nothing}}]";
+    /// let mapping = Mapping::from_yaml_with(text, |builder| builder.function("nothing", |_| Ok(None)))?;
+    /// assert_eq!(mapping.apply(&r#"{"a":1}"#.into())?.into_bytes(), "{}");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::from_yaml`].
+    #[cfg(feature = "config")]
+    pub fn from_yaml_with(
+        text: &str,
+        finish: impl FnOnce(MappingBuilder) -> MappingBuilder,
+    ) -> Result<Self, InvalidConfig> {
         let file = portcullis_gateway_error::ConfigFile::parse(text)?;
         let config: crate::Config = file.read()?;
-        Self::try_from(config).map_err(|mistake| file.locate(mistake))
+        let mapping = MappingBuilder::try_from(config).and_then(|builder| finish(builder).build());
+        mapping.map_err(|mistake| file.locate(mistake))
     }
 
     /// Applies the rules for requests to a JSON document, without HTTP. Rules for the head find nothing there and write nothing.
@@ -213,6 +241,44 @@ impl MappingBuilder {
         self
     }
 
+    /// Replaces the clock of `generate`. Default: that of the system.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use bytes::Bytes;
+    /// use portcullis_param_mapping::{Generate, Mapping, Now, Rule, Source};
+    ///
+    /// let mapping = Mapping::builder()
+    ///     .clock(|| SystemTime::UNIX_EPOCH + Duration::from_secs(7))
+    ///     .rule(Rule::set_from("body:/at".parse()?, Source::Generate(Generate::Now(Now::Unix))))
+    ///     .build()?;
+    /// assert_eq!(mapping.apply(&Bytes::from("{}"))?.into_bytes(), r#"{"at":7}"#);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "generate")]
+    pub fn clock<F>(mut self, clock: F) -> Self
+    where
+        F: Fn() -> std::time::SystemTime + Send + Sync + 'static,
+    {
+        self.sources.clock = Arc::new(clock);
+        self
+    }
+
+    /// Replaces what `generate` draws random bytes from; it must fill all of them. Default: the operating system. For tests: UUIDs and keys
+    /// that somebody can guess are worth nothing.
+    #[cfg(feature = "generate")]
+    pub fn random<F>(mut self, random: F) -> Self
+    where
+        F: Fn(&mut [u8]) + Send + Sync + 'static,
+    {
+        self.sources.random = Arc::new(move |bytes| {
+            random(bytes);
+            true
+        });
+        self
+    }
+
     /// Replaces the limit for a body that must be read, in bytes. Default: [`DEFAULT_MAX_BODY_BYTES`].
     ///
     /// A longer one is answered with 413, or with 502 if it is that of a response. A body that no rule touches is not read and has no limit.
@@ -239,6 +305,8 @@ impl MappingBuilder {
                 unmapped: rules.unmapped,
                 duplicate_keys: self.duplicate_keys,
                 functions: &self.functions,
+                #[cfg(feature = "generate")]
+                sources: &self.sources,
             };
             let program = program(rules.rules, settings)?;
             Ok(Plan::new(side, program, self.max_body_bytes))

@@ -401,6 +401,8 @@ impl Step {
                 target.filter(|_| adds && is_there)
             }
             Task::Constant(_) => target.filter(|_| adds),
+            #[cfg(feature = "generate")]
+            Task::Generate(_) => target.filter(|_| adds),
             Task::Template(_) | Task::Sum(_) => {
                 target.filter(|_| adds && !self.reach.body_in_source)
             }

@@ -1,7 +1,6 @@
 //! Transforms as they are applied: to JSON texts, and back to JSON texts.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
@@ -18,16 +17,20 @@ use crate::refusal::Refusal;
 use crate::transform::{DataUri, Kind, Otherwise, Type, Wrap};
 
 mod adjacent;
+mod clamp;
+#[cfg(feature = "generate")]
+pub(crate) mod digest;
 mod lookup;
+mod validation;
+
+pub(crate) use self::clamp::Clamp;
+pub(crate) use self::validation::Validation;
 
 /// A [`Transform`](crate::Transform) that was checked.
 #[derive(Debug)]
 pub(crate) enum Pipe {
     Coerce(Kind),
-    Clamp {
-        min: Option<String>,
-        max: Option<String>,
-    },
+    Clamp(Clamp),
     Validate(Box<Validation>),
     Map {
         /// Sorted.
@@ -65,18 +68,11 @@ pub(crate) enum Pipe {
         separator: String,
     },
     DataUri(DataUri),
+    #[cfg(feature = "generate")]
+    Hash,
+    #[cfg(feature = "generate")]
+    Hmac(Box<digest::Key>),
     Custom(Function),
-}
-
-#[derive(Debug)]
-pub(crate) struct Validation {
-    pub(crate) kind: Option<Type>,
-    pub(crate) min: Option<String>,
-    pub(crate) max: Option<String>,
-    pub(crate) one_of: Option<Vec<Value>>,
-    pub(crate) pattern: Option<Regex>,
-    pub(crate) max_length: Option<usize>,
-    pub(crate) max_items: Option<usize>,
 }
 
 /// A function of the user's.
@@ -117,17 +113,10 @@ impl Pipe {
         let string = |text: &str| made(json::encode_string(text));
         match self {
             Self::Coerce(kind) => coerce(value, *kind).map(Some),
-            Self::Clamp { min, max } => {
-                let text = number_of(&value)?;
-                for (limit, beyond) in [(min, Ordering::Less), (max, Ordering::Greater)] {
-                    if let Some(limit) = limit
-                        && number::compare(text, limit) == beyond
-                    {
-                        return Ok(Some(Text::constant(limit)));
-                    }
-                }
-                Ok(Some(value))
-            }
+            Self::Clamp(clamp) => match clamp.instead_of(number_of(&value)?) {
+                Some(instead) => Ok(Some(Text::constant(instead))),
+                None => Ok(Some(value)),
+            },
             Self::Validate(validation) => {
                 validation.check(&value)?;
                 Ok(Some(value))
@@ -278,6 +267,10 @@ impl Pipe {
                     .ok_or_else(|| Misfit::Must("hold the texts `mime` and `data`".to_owned()))?;
                 string(&format!("data:{mime};base64,{data}"))
             }
+            #[cfg(feature = "generate")]
+            Self::Hash => made(digest::hash(&value)),
+            #[cfg(feature = "generate")]
+            Self::Hmac(key) => made(digest::hmac(&value, key)),
             Self::Custom(function) => {
                 let parsed = serde_json::from_str(&value.text)
                     .map_err(|_| Misfit::Must("be a value that fits into memory".to_owned()))?;
@@ -384,55 +377,6 @@ fn elements<'a>(value: &'a Text<'_>) -> Result<json::Items<'a>, Misfit> {
     json::items(&value.text)
         .filter(|_| value.text.starts_with('['))
         .ok_or_else(|| Misfit::kind("an array", value))
-}
-
-// === impl Validation ===
-
-impl Validation {
-    pub(crate) fn check(&self, value: &Text<'_>) -> Result<(), Misfit> {
-        let text = &*value.text;
-        if let Some(kind) = self.kind
-            && !kind.fits(text)
-        {
-            return Err(Misfit::kind(kind.words(), value));
-        }
-        let limits = [
-            (&self.min, Ordering::Less, "at least"),
-            (&self.max, Ordering::Greater, "at most"),
-        ];
-        for (limit, beyond, words) in limits {
-            if let Some(limit) = limit
-                && number::compare(number_of(value)?, limit) == beyond
-            {
-                return Err(Misfit::Must(format!("be {words} {limit}")));
-            }
-        }
-        if let Some(one_of) = &self.one_of
-            && !one_of.iter().any(|known| json::equals(text, known))
-        {
-            return Err(Misfit::Must(
-                "be one of the values that are allowed".to_owned(),
-            ));
-        }
-        if let Some(pattern) = &self.pattern
-            && !pattern.is_match(&string_of(value)?)
-        {
-            return Err(Misfit::Must(format!("match `{pattern}`")));
-        }
-        if let Some(limit) = self.max_length
-            && string_of(value)?.chars().nth(limit).is_some()
-        {
-            return Err(Misfit::Must(format!("have at most {limit} characters")));
-        }
-        if let Some(limit) = self.max_items {
-            let items =
-                json::items(text).ok_or_else(|| Misfit::kind("an array or an object", value))?;
-            if items.take(limit.saturating_add(1)).count() > limit {
-                return Err(Misfit::Must(format!("have at most {limit} items")));
-            }
-        }
-        Ok(())
-    }
 }
 
 // === impl Type ===

@@ -5,6 +5,8 @@ use serde_json::Value;
 use crate::Address;
 use crate::condition::Condition;
 use crate::constant::Constant;
+#[cfg(feature = "generate")]
+use crate::generate::make::Generator;
 use crate::pipe::Pipe;
 use crate::read::Read;
 use crate::rule::OnError;
@@ -56,6 +58,8 @@ pub(crate) enum Task {
     First(Vec<Read>),
     Template(Vec<Part>),
     Sum(Vec<Read>),
+    #[cfg(feature = "generate")]
+    Generate(Generator),
     /// The elements of an array, mapped.
     Each(Read, Each),
     Require(Vec<Read>),

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::{Address, Transform, When};
+use crate::{Address, Generate, Transform, When};
 
 /// One rule of a [`Mapping`](crate::Mapping): a verb, its addresses, what becomes of the value on the way, and when.
 ///
@@ -57,6 +57,8 @@ pub enum Source {
     From(Vec<Address>),
     /// The sum of the numbers that are there: `sum: [body:/a, body:/b]`. Nothing where none is.
     Sum(Vec<Address>),
+    /// What is made anew for each message: `generate: uuid`, `generate: {now: unix}`, `generate: {random_hex: 16}`.
+    Generate(Generate),
 }
 
 /// What happens to a request or response where a rule cannot do what it says.
@@ -120,6 +122,9 @@ impl Rule {
     }
 
     /// Makes the value the last element of an array, or one more header line or query parameter: `{append: to, value: value}`.
+    ///
+    /// A text that is there is an error: whether `a` and `b` are `ab` or two elements, a rule must say. `template: "{body:/a}b"` makes the one,
+    /// `{update: body:/a, with: {wrap: if_scalar}}` beside the `append` the other.
     pub fn append(to: Address, source: Source) -> Self {
         Self::writing(Verb::Append, to, source)
     }

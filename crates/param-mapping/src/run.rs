@@ -174,6 +174,12 @@ impl Step {
                 }
             }
             Task::Template(parts) => (template(parts, env)?, From::Words("the template")),
+            #[cfg(feature = "generate")]
+            Task::Generate(generator) => {
+                let made = generator.make().map_err(|why| self.not_made(why))?;
+                let from = From::Words("what is generated");
+                (Some(Found::Json(Text::made(made))), from)
+            }
             Task::Sum(reads) => (sum(reads, env)?, From::Words("the sum")),
             Task::Each(read, each) => {
                 let from = From::Address(&read.address);
@@ -256,6 +262,13 @@ impl Step {
             }
         }
         Ok(json)
+    }
+
+    #[cfg(feature = "generate")]
+    fn not_made(&self, why: &'static str) -> Refusal {
+        let to = self.to.first().map_or(String::new(), ToString::to_string);
+        let detail = format!("{to} has no value: {why}");
+        Refusal::bad(&to, detail)
     }
 
     fn first(&self) -> Option<&Read> {

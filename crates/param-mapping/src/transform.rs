@@ -14,7 +14,7 @@ use crate::Address;
 pub enum Transform {
     /// Makes it a value of this kind, where that is exact: `coerce: integer` takes `7`, `"7"` and `7.0`, and not `7.5`.
     Coerce(Kind),
-    /// Brings a number between two limits: `clamp: {min: 0, max: 1}`.
+    /// Brings a number between two limits: `clamp: {min: 0, max: 1}`, `clamp: {exclusive_min: 0, replace_with: 0.01, max: 1}`.
     Clamp(Limits),
     /// Fails unless the value is as told: `validate: {type: string, max_length: 64}`.
     Validate(Check),
@@ -50,6 +50,15 @@ pub enum Transform {
     MergeAdjacent(MergeAdjacent),
     /// Makes `{"mime": .., "data": ..}` of a base64 data URI (`data_uri: split`), or the reverse (`data_uri: build`).
     DataUri(DataUri),
+    /// Makes a fingerprint of a text, or of the JSON text of anything else, in hexadecimal: `hash: sha256`. It needs the feature `generate`.
+    ///
+    /// Whoever can guess the value can find it by its hash: for the names of people use `hmac`.
+    Hash(Digest),
+    /// Makes one that only who has the key can make, by HMAC-SHA-256 ([RFC 2104]): `hmac: {key: "secret:env:NAME"}`. It needs the feature
+    /// `generate`.
+    ///
+    /// [RFC 2104]: https://www.rfc-editor.org/rfc/rfc2104
+    Hmac(Hmac),
     /// Calls a function of [`MappingBuilder::function`](crate::MappingBuilder::function) by its name: `custom: name`.
     Custom(String),
 }
@@ -76,18 +85,47 @@ pub enum Kind {
     Array,
 }
 
-/// What [`Transform::Clamp`] keeps to. Both are part of the range.
+/// The ways of [`Transform::Hash`].
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
+pub enum Digest {
+    /// SHA-256, 64 digits.
+    Sha256,
+}
+
+/// What [`Transform::Hmac`] is made with.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "config", serde(deny_unknown_fields))]
+pub struct Hmac {
+    /// A `secret:` that is not empty.
+    pub key: Address,
+}
+
+/// What [`Transform::Clamp`] keeps to.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "config", serde(default, deny_unknown_fields))]
 pub struct Limits {
-    /// The smallest number. Default: none.
+    /// The smallest number; it stands for what is less. Default: none.
     #[cfg_attr(feature = "config", serde(skip_serializing_if = "Option::is_none"))]
     pub min: Option<Number>,
-    /// The largest number. Default: none.
+    /// The largest number; it stands for what is more. Default: none.
     #[cfg_attr(feature = "config", serde(skip_serializing_if = "Option::is_none"))]
     pub max: Option<Number>,
+    /// What the number must be more than, instead of `min`. Beside it `replace_with`. Default: none.
+    #[cfg_attr(feature = "config", serde(skip_serializing_if = "Option::is_none"))]
+    pub exclusive_min: Option<Number>,
+    /// What the number must be less than, instead of `max`. Beside it `replace_with`. Default: none.
+    #[cfg_attr(feature = "config", serde(skip_serializing_if = "Option::is_none"))]
+    pub exclusive_max: Option<Number>,
+    /// What stands for a number that `exclusive_min` or `exclusive_max` shuts out, because none is next to them. Default: none.
+    #[cfg_attr(feature = "config", serde(skip_serializing_if = "Option::is_none"))]
+    pub replace_with: Option<Number>,
 }
 
 /// What [`Transform::Validate`] asks of a value.
@@ -266,7 +304,14 @@ impl Transform {
         Self::Clamp(Limits {
             min: min.into(),
             max: max.into(),
+            ..Limits::default()
         })
+    }
+
+    /// Makes a fingerprint with a key: `hmac: {key: key}`.
+    #[must_use]
+    pub const fn hmac(key: Address) -> Self {
+        Self::Hmac(Hmac { key })
     }
 
     /// Replaces a scalar by what the table says: `map: {table: table, otherwise: otherwise}`.
@@ -343,6 +388,8 @@ impl Transform {
             Self::Lookup(_) => "lookup",
             Self::MergeAdjacent(_) => "merge_adjacent",
             Self::DataUri(_) => "data_uri",
+            Self::Hash(_) => "hash",
+            Self::Hmac(_) => "hmac",
             Self::Custom(_) => "custom",
         }
     }

@@ -94,7 +94,7 @@ fn every_mistake_has_its_line_and_field() {
         ),
         (
             "{mov: query:a, to: query:b}",
-            "rules[1].mov: unknown field `mov`, expected one of `move`, `rename`, `copy`, `to`, `set`, `replace`, `add`, `default`, `append`, `prepend`, `merge`, `update`, `remove`, `allow`, `require`, `test`, `for_each`, `value`, `template`, `from`, `sum`, `with`, `rules`, `keep`, `when`, `on_error`",
+            "rules[1].mov: unknown field `mov`, expected one of `move`, `rename`, `copy`, `to`, `set`, `replace`, `add`, `default`, `append`, `prepend`, `merge`, `update`, `remove`, `allow`, `require`, `test`, `for_each`, `value`, `template`, `from`, `sum`, `generate`, `with`, `rules`, `keep`, `when`, `on_error`",
         ),
         (
             "{move: query:a, to: body/a}",

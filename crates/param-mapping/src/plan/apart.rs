@@ -3,7 +3,7 @@
 use super::compile::Placed;
 use crate::address::path::Segment;
 use crate::address::{Place, Root};
-use crate::rule::Verb;
+use crate::rule::{Source, Verb};
 use crate::{Address, Rule};
 
 // === impl Placed ===
@@ -24,6 +24,9 @@ impl Placed {
         };
         let is_apart = rule.verb.has_source()
             || matches!(rule.verb, Verb::Update | Verb::Remove | Verb::ForEach);
+        // All places get the same one. `replace` must ask each place whether something is there.
+        let is_one = matches!(rule.source, Some(Source::Generate(_)));
+        let is_apart = is_apart && (!is_one || rule.verb == Verb::Replace);
         if !is_apart || rule.at.is_empty() {
             return vec![placed(rule)];
         }

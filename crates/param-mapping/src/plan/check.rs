@@ -6,8 +6,14 @@ use portcullis_gateway_error::InvalidConfig;
 use super::compile::{Placed, Scope};
 use crate::address::Place;
 use crate::condition::{self, Test};
-use crate::pipe::{Pipe, Validation};
+#[cfg(feature = "generate")]
+use crate::pipe::digest::Key;
+use crate::pipe::{Clamp, Pipe, Validation};
+#[cfg(feature = "generate")]
+use crate::read::{ReadKind, Secret};
 use crate::rule::{Source, Verb};
+#[cfg(feature = "generate")]
+use crate::transform::Digest;
 use crate::transform::Otherwise;
 use crate::when::{Is, When};
 use crate::{Address, Rule, Transform, address, number};
@@ -166,13 +172,7 @@ impl Scope<'_> {
         };
         Ok(match transform {
             Transform::Coerce(kind) => Pipe::Coerce(*kind),
-            Transform::Clamp(limits) => {
-                let (min, max) = range(limits.min.as_ref(), limits.max.as_ref())?;
-                if min.is_none() && max.is_none() {
-                    return Err(InvalidConfig::whole("needs `min` or `max`"));
-                }
-                Pipe::Clamp { min, max }
-            }
+            Transform::Clamp(limits) => Pipe::Clamp(Clamp::new(limits)?),
             Transform::Validate(check) => {
                 let (min, max) = range(check.min.as_ref(), check.max.as_ref())?;
                 let pattern = check.pattern.as_deref().map(pattern_of).transpose();
@@ -235,6 +235,25 @@ impl Scope<'_> {
                 separator: merge.separator.clone(),
             },
             Transform::DataUri(way) => Pipe::DataUri(*way),
+            #[cfg(feature = "generate")]
+            Transform::Hash(Digest::Sha256) => Pipe::Hash,
+            #[cfg(feature = "generate")]
+            Transform::Hmac(hmac) => {
+                let read = self.read(&hmac.key);
+                match read.map_err(|mistake| mistake.within("key"))?.kind {
+                    ReadKind::Secret(Secret(text)) => Pipe::Hmac(Box::new(Key::new(&text)?)),
+                    _ => {
+                        return Err(InvalidConfig::new(
+                            "key",
+                            format!("must be a `secret:`, is `{}`", hmac.key),
+                        ));
+                    }
+                }
+            }
+            #[cfg(not(feature = "generate"))]
+            Transform::Hash(_) | Transform::Hmac(_) => {
+                return Err(InvalidConfig::whole("needs the feature `generate`"));
+            }
             Transform::Custom(name) => {
                 let function = self.settings.functions.get(name).cloned();
                 Pipe::Custom(function.ok_or_else(|| {

@@ -9,6 +9,8 @@ use super::{Base, DuplicateKeys, Program, Reach, Side, Step, Unmapped};
 use crate::address::path::Segment;
 use crate::address::{Place, Root};
 use crate::condition::Condition;
+#[cfg(feature = "generate")]
+use crate::generate::make::Sources;
 use crate::pipe::Function;
 use crate::read::{Read, ReadKind, Secret};
 use crate::rule::Verb;
@@ -24,6 +26,8 @@ pub(crate) struct Settings<'s> {
     pub(crate) unmapped: Unmapped,
     pub(crate) duplicate_keys: DuplicateKeys,
     pub(crate) functions: &'s HashMap<String, Function>,
+    #[cfg(feature = "generate")]
+    pub(crate) sources: &'s Sources,
 }
 
 /// Where rules stand: the documents that they can name, and what one rule was seen to need.

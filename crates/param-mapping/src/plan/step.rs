@@ -8,6 +8,8 @@ use super::compile::{Placed, Scope};
 use super::{Part, Reach, Side, Step, Task};
 use crate::address::{Place, Root};
 use crate::constant::Constant;
+#[cfg(feature = "generate")]
+use crate::generate::make::Generator;
 use crate::pipe::Pipe;
 use crate::rule::{OnError, Source, Verb};
 use crate::trie::{Each, Mode, Write};
@@ -182,6 +184,18 @@ impl Scope<'_> {
             }
             Some(Source::From(addresses)) => Task::First(self.reads("from", addresses)?),
             Some(Source::Sum(addresses)) => Task::Sum(self.reads("sum", addresses)?),
+            #[cfg(feature = "generate")]
+            Some(Source::Generate(what)) => {
+                let generator = Generator::new(*what, self.settings.sources);
+                Task::Generate(generator.map_err(|mistake| mistake.within("generate"))?)
+            }
+            #[cfg(not(feature = "generate"))]
+            Some(Source::Generate(_)) => {
+                return Err(InvalidConfig::new(
+                    "generate",
+                    "needs the feature `generate`",
+                ));
+            }
             Some(Source::Template(text)) => {
                 let parts = self.template(text);
                 Task::Template(parts.map_err(|mistake| mistake.within("template"))?)
@@ -406,7 +420,7 @@ fn check_fallback(value: &Value, pipes: &[Pipe]) -> Result<(), InvalidConfig> {
             Pipe::Validate(validation) => validation
                 .check(&text)
                 .map_err(|misfit| misfit.refusal(&"it").detail),
-            Pipe::Clamp { .. } => match pipe.apply(text.clone(), &crate::env::Env::default()) {
+            Pipe::Clamp(_) => match pipe.apply(text.clone(), &crate::env::Env::default()) {
                 Ok(Some(clamped)) if clamped.text == text.text => Ok(()),
                 _ => Err("it lies outside the limits of `clamp`".to_owned()),
             },
@@ -457,6 +471,8 @@ impl Task {
             Self::Each(..) => return true,
             Self::Test(read, _) => std::slice::from_ref(read),
             Self::Nothing | Self::Constant(_) => &[],
+            #[cfg(feature = "generate")]
+            Self::Generate(_) => &[],
         };
         reads.iter().any(|read| read.address.is_json())
     }

@@ -3,6 +3,8 @@
 
 mod bodies;
 mod contract;
+#[cfg(all(feature = "config", feature = "generate"))]
+mod generated;
 mod known_bugs;
 #[cfg(feature = "config")]
 mod operations;

@@ -133,6 +133,16 @@ fn append_and_prepend_add_elements() {
             r#"{"a":"x"}"#,
             "! body:/a must be an array, is a string",
         ),
+        (
+            "{update: body:/a, with: {wrap: if_scalar}}; {append: body:/a, value: 3}",
+            r#"{"a":"x"}"#,
+            r#"{"a":["x",3]}"#,
+        ),
+        (
+            "{set: body:/a, template: \"{body:/a}3\"}",
+            r#"{"a":"x"}"#,
+            r#"{"a":"x3"}"#,
+        ),
     ]);
 }
 
@@ -254,6 +264,26 @@ fn transforms_do_what_their_lines_say() {
         ("{clamp: {min: 0, max: 1}}", "1.5", "1"),
         ("{clamp: {min: 0, max: 1}}", "-1e400", "0"),
         ("{clamp: {min: 0, max: 1}}", "0.50", "0.50"),
+        (
+            "{clamp: {exclusive_min: 0, replace_with: 0.01, max: 1}}",
+            "0.0",
+            "0.01",
+        ),
+        (
+            "{clamp: {exclusive_min: 0, replace_with: 0.01, max: 1}}",
+            "1e-9",
+            "1e-9",
+        ),
+        (
+            "{clamp: {exclusive_min: 0, replace_with: 0.01, max: 1}}",
+            "2",
+            "1",
+        ),
+        (
+            "{clamp: {min: 0, exclusive_max: 1, replace_with: 0.99}}",
+            "1",
+            "0.99",
+        ),
         (
             "{clamp: {max: 1}}",
             r#""2""#,
@@ -680,6 +710,26 @@ fn every_mistake_is_found_when_the_mapping_is_built() {
         (
             "{update: body:/a, with: {clamp: {min: 2, max: 1}}}",
             "rules[0].with[0].clamp.min: 2 is more than `max`, which is 1",
+        ),
+        (
+            "{update: body:/a, with: {clamp: {exclusive_min: 0}}}",
+            "rules[0].with[0].clamp.exclusive_min: needs `replace_with`",
+        ),
+        (
+            "{update: body:/a, with: {clamp: {exclusive_min: 0, min: 0, replace_with: 1}}}",
+            "rules[0].with[0].clamp.exclusive_min: stands beside `min`",
+        ),
+        (
+            "{update: body:/a, with: {clamp: {exclusive_min: 1, max: 1, replace_with: 1}}}",
+            "rules[0].with[0].clamp.exclusive_min: 1 is not less than `max`, which is 1",
+        ),
+        (
+            "{update: body:/a, with: {clamp: {exclusive_min: 0, max: 1, replace_with: 0}}}",
+            "rules[0].with[0].clamp.replace_with: lies outside the limits itself",
+        ),
+        (
+            "{update: body:/a, with: {clamp: {max: 1, replace_with: 1}}}",
+            "rules[0].with[0].clamp.replace_with: has a meaning only beside `exclusive_min` or `exclusive_max`",
         ),
         (
             "{update: body:/a, with: {clamp: {}}}",
