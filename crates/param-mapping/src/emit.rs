@@ -6,6 +6,7 @@ use crate::out::{Out, Text};
 use crate::patch;
 use crate::plan::{Program, Unmapped};
 use crate::refusal::Refusal;
+use crate::report::ChangeKind;
 use crate::run::Outcome;
 use crate::scan::{Entry, Stop};
 use crate::trie::{Each, Mode, Node, Trie};
@@ -44,6 +45,7 @@ impl<'e> Emitter<'e> {
                 && self.value(write.step).is_some()
         });
         let written = self.written(node, |mode| mode == Mode::Set);
+        let is_lost = original.is_some() && self.is_lost(node);
         let original = original.filter(|_| !self.is_active(&node.removed));
         let (is_missing, is_null) = match (written, original) {
             (Some(text), _) => (false, text.text == "null"),
@@ -58,6 +60,9 @@ impl<'e> Emitter<'e> {
             None
         };
         let made = filled.or(written);
+        if is_lost && made.is_none() {
+            self.env.note(ChangeKind::Dropped, &node.address);
+        }
         if let Some(text) = made
             && !is_edited
             && node.children.is_empty()
@@ -161,7 +166,10 @@ impl<'e> Emitter<'e> {
                 return Ok(());
             }
             match unmapped {
-                Unmapped::Drop => return Ok(()),
+                Unmapped::Drop => {
+                    self.env.note(ChangeKind::Dropped, &node.address);
+                    return Ok(());
+                }
                 Unmapped::Reject => return Err(unnamed_member(&node.address)),
                 Unmapped::Pass => {}
             }
@@ -189,7 +197,14 @@ impl<'e> Emitter<'e> {
             let is_there = if named.is_shadowed {
                 false
             } else if only && !self.is_allowed(index) {
-                self.emit(index, None, out)?
+                let is_there = self.emit(index, None, out)?;
+                if let Some(child) = self.trie().node(index)
+                    && !is_there
+                    && !self.is_active(&child.removed)
+                {
+                    self.env.note(ChangeKind::Dropped, &child.address);
+                }
+                is_there
             } else {
                 self.emit(index, Some(frame), out)?
             };
@@ -402,6 +417,16 @@ impl<'e> Emitter<'e> {
         steps
             .iter()
             .any(|step| !matches!(self.outcomes.get(*step), None | Some(Outcome::Idle)))
+    }
+
+    /// Whether a rule takes it away that puts it nowhere.
+    fn is_lost(&self, node: &Node) -> bool {
+        let is_removal = |step: &usize| {
+            let step = self.program.steps.get(*step);
+            step.is_some_and(|step| step.is_removal)
+        };
+        let mut removed = node.removed.iter().filter(|step| is_removal(step));
+        removed.any(|step| self.is_active(std::slice::from_ref(step)))
     }
 
     fn is_allowed(&self, index: usize) -> bool {

@@ -3,13 +3,16 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::json;
+use crate::address::Place;
 use crate::out::{Out, Text};
+use crate::report::{ChangeKind, Notes};
 use crate::scan::{Entry, Stop, scan};
 use crate::trie::Trie;
+use crate::{Address, json, query};
 
 /// A document that was looked into.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(crate) struct Env<'a> {
     pub(crate) item: Option<Item<'a>>,
     /// What was looked up in this message, so that each table is made once however many elements ask.
     pub(crate) lookups: Option<&'a Lookups>,
+    /// What somebody should know of, where somebody asks.
+    pub(crate) notes: Option<&'a Notes>,
 }
 
 /// By the transform that asks: what it takes, by the type and the text of the key.
@@ -89,9 +94,31 @@ impl<'a> Frame<'a> {
     }
 }
 
+// === impl Head ===
+
+impl Head<'_> {
+    /// Whether there is a header or a query parameter of this name.
+    pub(crate) fn holds(&self, address: &Address) -> bool {
+        match &address.0 {
+            Place::Header(name) => self.headers.is_some_and(|all| all.contains_key(name)),
+            Place::Query(name) => self
+                .query
+                .is_some_and(|query| query::values(query, name).next().is_some()),
+            _ => false,
+        }
+    }
+}
+
 // === impl Env ===
 
 impl<'a> Env<'a> {
+    /// Notes a change at an address.
+    pub(crate) fn note(&self, kind: ChangeKind, address: &Arc<str>) {
+        if let Some(notes) = self.notes {
+            notes.add(kind, address, None);
+        }
+    }
+
     pub(crate) const fn at_item<'b>(
         &self,
         key: Option<&'b str>,
@@ -105,6 +132,7 @@ impl<'a> Env<'a> {
             head: self.head,
             body: self.body,
             lookups: self.lookups,
+            notes: self.notes,
             item: Some(Item {
                 frame: None,
                 key,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, response};
+use http::{Extensions, HeaderName, Method, Request, Response, StatusCode, response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use portcullis_gateway_error::{Answer, Audience};
@@ -16,7 +16,7 @@ use crate::collect::Collected;
 use crate::mapping::Plans;
 use crate::message::{Extent, Work};
 use crate::refusal::Refusal;
-use crate::{RequestBody, ResponseBody};
+use crate::{Report, RequestBody, ResponseBody};
 
 pin_project! {
     /// The future of [`ParamMapping`](crate::ParamMapping).
@@ -52,6 +52,10 @@ pub(crate) struct Exchange {
     /// The mapping that the exchange began with, if its response is mapped.
     plans: Option<Arc<Plans>>,
     name: Arc<str>,
+    /// What was done to the request that somebody should know of.
+    report: Option<Report>,
+    /// The header of the response that tells it.
+    report_header: Option<HeaderName>,
 }
 
 /// A request without its body, with the ready service that waits for it.
@@ -114,7 +118,7 @@ where
                     let limit = waiting.plans.request.max_body_bytes;
                     let collected = ready!(waiting.collected.poll_collect(body, limit, cx));
                     let called = collected.and_then(|()| match pending.take() {
-                        Some(pending) => pending.call(),
+                        Some(pending) => pending.call(this.exchange),
                         None => unreachable!("it was there above"),
                     });
                     match called {
@@ -128,7 +132,9 @@ where
                         Err(error) => return Poll::Ready(Err(error)),
                     };
                     match this.exchange.map(response) {
-                        Ok(Next::Respond(response)) => return Poll::Ready(Ok(response)),
+                        Ok(Next::Respond(response)) => {
+                            return Poll::Ready(Ok(this.exchange.report(response)));
+                        }
                         Ok(Next::Read(body, answering)) => State::Answering {
                             body,
                             answering: Some(answering),
@@ -149,7 +155,7 @@ where
                         None => unreachable!("it was there above"),
                     });
                     match mapped {
-                        Ok(response) => return Poll::Ready(Ok(response)),
+                        Ok(response) => return Poll::Ready(Ok(this.exchange.report(response))),
                         Err(refusal) => this.exchange.refused(refusal),
                     }
                 }
@@ -177,13 +183,46 @@ enum Next<B> {
 }
 
 impl Exchange {
-    pub(crate) fn new<B>(request: &Request<B>, plans: Option<Arc<Plans>>, name: &Arc<str>) -> Self {
+    pub(crate) fn new<B>(
+        request: &Request<B>,
+        plans: Option<Arc<Plans>>,
+        name: &Arc<str>,
+        report_header: Option<&HeaderName>,
+    ) -> Self {
         Self {
+            report: None,
+            report_header: report_header.cloned(),
             audience: Audience::of(request),
             is_connect: request.method() == Method::CONNECT,
             plans,
             name: Arc::clone(name),
         }
+    }
+
+    /// Keeps what was done to the request, which is nobody's business further in.
+    pub(crate) fn take_report(&mut self, extensions: &mut Extensions) {
+        self.report = extensions.remove();
+    }
+
+    /// Leaves with a response what was done to it and to its request.
+    fn report<B>(&mut self, mut response: Response<B>) -> Response<B> {
+        let earlier = self.report.take();
+        if earlier.is_none() && self.report_header.is_none() {
+            return response;
+        }
+        let mut report = response.extensions_mut().remove::<Report>();
+        if let Some(earlier) = earlier {
+            report.get_or_insert_default().follow(earlier);
+        }
+        if let Some(report) = report {
+            if let Some(name) = &self.report_header
+                && let Some(value) = report.header()
+            {
+                response.headers_mut().insert(name, value);
+            }
+            response.extensions_mut().insert(report);
+        }
+        response
     }
 
     /// Maps a response, as far as that needs no body.
@@ -242,7 +281,7 @@ impl<S> Pending<S> {
     }
 
     /// Maps the request and calls the inner service with it.
-    fn call<ReqBody>(mut self) -> Result<S::Future, Refusal>
+    fn call<ReqBody>(mut self, exchange: &mut Exchange) -> Result<S::Future, Refusal>
     where
         S: Service<Request<RequestBody<ReqBody>>>,
     {
@@ -252,6 +291,7 @@ impl<S> Pending<S> {
             |parts| &mut parts.headers,
             |parts, body| plan.map(parts, Extent::Whole, body),
         )?;
+        exchange.take_report(&mut self.parts.extensions);
         let body = RequestBody::mapped(mapped, trailers);
         Ok(self.inner.call(Request::from_parts(self.parts, body)))
     }

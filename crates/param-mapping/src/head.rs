@@ -8,9 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use crate::Address;
 use crate::address::Place;
 use crate::constant::Output;
+use crate::env::Env;
 use crate::plan::check::is_of_connection;
 use crate::query;
 use crate::refusal::Refusal;
+use crate::report::ChangeKind;
 use crate::trie::Mode;
 
 /// Collected first and applied at the end: removals, then writes, then what fills gaps, whatever the order of the rules.
@@ -82,6 +84,26 @@ impl<'a> HeadEdits<'a> {
         Ok(())
     }
 
+    /// Notes what lists of what is allowed leave out.
+    pub(crate) fn note(&self, env: &Env<'_>) {
+        if let Some(query) = env.head.query
+            && !self.allowed.is_empty()
+        {
+            let removed = query::without(query, &self.removed, &[]);
+            if query::without(query, &self.removed, &self.allowed) != removed {
+                env.note(ChangeKind::Dropped, &"query:".into());
+            }
+        }
+        if let Some(headers) = env.head.headers
+            && !self.headers.allowed.is_empty()
+            && headers
+                .keys()
+                .any(|name| !self.headers.removed.contains(name) && self.headers.leaves_out(name))
+        {
+            env.note(ChangeKind::Dropped, &"header:".into());
+        }
+    }
+
     /// The URI with its query changed; `None` where it stays.
     pub(crate) fn uri(&mut self, uri: &Uri) -> Result<Option<Uri>, Refusal> {
         if self.removed.is_empty() && self.allowed.is_empty() && self.writes.is_empty() {
@@ -126,11 +148,15 @@ impl<'a> HeadEdits<'a> {
 // === impl HeaderEdits ===
 
 impl HeaderEdits {
+    fn leaves_out(&self, name: &HeaderName) -> bool {
+        !self.allowed.contains(name) && !is_needed(name)
+    }
+
     pub(crate) fn apply(mut self, headers: &mut HeaderMap) {
         if !self.allowed.is_empty() {
             let names: Vec<_> = headers.keys().cloned().collect();
             for name in names {
-                if !self.allowed.contains(&name) && !is_needed(&name) {
+                if self.leaves_out(&name) {
                     headers.remove(name);
                 }
             }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::HeaderName;
 use portcullis_gateway_error::DEFAULT_NAME;
 use tower_layer::Layer;
 
@@ -17,6 +18,7 @@ pub struct ParamMappingLayer {
     /// All clones and all services have it in common, so that one call changes it for all.
     shared: Arc<ArcSwap<Plans>>,
     name: Arc<str>,
+    report_header: Option<HeaderName>,
 }
 
 // === impl ParamMappingLayer ===
@@ -27,12 +29,23 @@ impl ParamMappingLayer {
         Self {
             shared: Arc::new(ArcSwap::new(mapping.plans)),
             name: DEFAULT_NAME.into(),
+            report_header: None,
         }
     }
 
     /// Replaces the name of this hop in the `Proxy-Status` of refused messages. Default: `portcullis`.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// Names a response header that tells the caller what was dropped, clamped and coerced, as a dictionary of lists of addresses
+    /// ([RFC 9651](https://www.rfc-editor.org/rfc/rfc9651#section-3.2)): `dropped=("body:/top_k"), clamped=("body:/temperature")`. It is there
+    /// only where something was, and replaces one of that name. Default: none.
+    ///
+    /// See [`Report`](crate::Report) for an example, and for the same as a value.
+    pub fn report_header(mut self, name: HeaderName) -> Self {
+        self.report_header = Some(name);
         self
     }
 
@@ -61,7 +74,12 @@ impl<S> Layer<S> for ParamMappingLayer {
     type Service = ParamMapping<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ParamMapping::new(inner, Arc::clone(&self.shared), Arc::clone(&self.name))
+        ParamMapping::new(
+            inner,
+            Arc::clone(&self.shared),
+            Arc::clone(&self.name),
+            self.report_header.clone(),
+        )
     }
 }
 
@@ -70,6 +88,7 @@ impl fmt::Debug for ParamMappingLayer {
         f.debug_struct("ParamMappingLayer")
             .field("mapping", &self.shared.load())
             .field("name", &self.name)
+            .field("report_header", &self.report_header)
             .finish()
     }
 }

@@ -96,6 +96,7 @@
 //! | [`max_body_bytes`](MappingBuilder::max_body_bytes) | 2 MiB | more than chats need, and little enough to keep per exchange |
 //! | [`duplicate_keys`](MappingBuilder::duplicate_keys) | refused | whoever looked before may have seen the other value |
 //! | [`name`](ParamMappingLayer::name) | `portcullis` | the name of this hop in `Proxy-Status` |
+//! | [`report_header`](ParamMappingLayer::report_header) | none | which parameters an upstream does not take is its operator's to tell |
 //!
 //! # Order
 //! Below retry, so that each attempt is mapped from the caller's original and an error inside a 200 has its status before retry looks; above
@@ -118,6 +119,9 @@
 //! | the same of a response | 502 |
 //!
 //! Each is an [`Answer`](portcullis_gateway_error::Answer) and one `debug` event with `param` and `reason`. Neither holds a value.
+//!
+//! What is dropped, clamped or coerced is one `debug` event a kind and address, `parameter changed` with `kind`, `param`, `count` and `side`; a counter
+//! `param_mapping.changes` with feature `metrics`; a [`Report`] in the response's extensions; and [`report_header`](ParamMappingLayer::report_header).
 #![forbid(unsafe_code)]
 
 mod address;
@@ -146,6 +150,7 @@ mod plan;
 mod query;
 mod read;
 mod refusal;
+mod report;
 mod route;
 mod rule;
 mod run;
@@ -175,6 +180,7 @@ pub use crate::layer::ParamMappingLayer;
 pub use crate::mapped::Mapped;
 pub use crate::mapping::{DEFAULT_MAX_BODY_BYTES, Mapping, MappingBuilder, Rules};
 pub use crate::plan::{Base, DuplicateKeys, Unmapped};
+pub use crate::report::{Change, ChangeKind, Report};
 pub use crate::route::Route;
 pub use crate::rule::{OnError, Rule, Source};
 pub use crate::service::ParamMapping;

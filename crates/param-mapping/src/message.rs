@@ -14,6 +14,7 @@ use crate::json::Invalid;
 use crate::out::{Out, Text};
 use crate::plan::{Program, Side, Step, Task, Unmapped};
 use crate::refusal::Refusal;
+use crate::report::Notes;
 use crate::run::Outcome;
 use crate::scan::Stop;
 use crate::trie::Mode;
@@ -54,6 +55,7 @@ struct Changes {
     uri: Option<Uri>,
     headers: HeaderEdits,
     status: Option<StatusCode>,
+    notes: Notes,
 }
 
 // === impl Plan ===
@@ -150,6 +152,7 @@ impl Plan {
             describe_body(&mut parts.headers, mapped.len(), body.is_empty());
         }
         changes.headers.apply(&mut parts.headers);
+        changes.notes.leave(&mut parts.extensions);
         Ok(changes.body)
     }
 
@@ -171,6 +174,7 @@ impl Plan {
             parts.headers.remove(header::ACCEPT_RANGES);
         }
         changes.headers.apply(&mut parts.headers);
+        changes.notes.leave(&mut parts.extensions);
         Ok(changes.body)
     }
 
@@ -210,12 +214,14 @@ impl Plan {
                 Stop::Invalid(invalid) => invalid.into(),
             })?)
         };
-        let lookups = Lookups::default();
+        let (lookups, notes) = (Lookups::default(), Notes::default());
         let env = Env {
             head,
             body: frame.as_ref(),
             item: None,
             lookups: Some(&lookups),
+            // A document that comes without a head has nobody to tell but the log.
+            notes: (head.headers.is_some() || Notes::are_told()).then_some(&notes),
         };
         let mut edits = HeadEdits::default();
         let outcomes = program.run(&env, |step| extent.covers(step), &mut edits)?;
@@ -236,11 +242,15 @@ impl Plan {
             };
             emit(&emitter, frame.as_ref(), text, body)?
         };
+        let uri = uri.map(|uri| edits.uri(uri)).transpose()?.flatten();
+        edits.note(&env);
+        notes.tell(self.side);
         Ok(Changes {
             body: mapped,
-            uri: uri.map(|uri| edits.uri(uri)).transpose()?.flatten(),
+            uri,
             status: edits.status,
             headers: edits.headers,
+            notes,
         })
     }
 

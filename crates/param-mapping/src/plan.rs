@@ -1,5 +1,7 @@
 //! Rules that were checked, in the shape in which messages are mapped.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::Address;
@@ -32,6 +34,8 @@ pub(crate) struct Program {
 /// One rule, or one of several that stand for it.
 #[derive(Debug)]
 pub(crate) struct Step {
+    /// The address that tells it from others: of its source, or else of its target.
+    pub(crate) label: Arc<str>,
     pub(crate) when: Option<Condition>,
     pub(crate) task: Task,
     pub(crate) pipes: Vec<Pipe>,
@@ -45,6 +49,8 @@ pub(crate) struct Step {
     /// In the head.
     pub(crate) removed: Vec<Address>,
     pub(crate) allowed: Vec<Address>,
+    /// What it takes away is lost.
+    pub(crate) is_removal: bool,
     pub(crate) on_error: OnError,
     pub(crate) reach: Reach,
 }
@@ -133,6 +139,17 @@ pub enum DuplicateKeys {
 pub(crate) enum Side {
     Request,
     Response,
+}
+
+// === impl Side ===
+
+impl Side {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+        }
+    }
 }
 
 // === impl Program ===

@@ -7,9 +7,11 @@ use crate::emit::{Emitter, twice};
 use crate::env::{Env, Frame, Item};
 use crate::head::HeadEdits;
 use crate::out::{Out, Text};
+use crate::pipe::Pipe;
 use crate::plan::{Part, Program, Step, Task};
 use crate::read::{Found, Read, scalar};
 use crate::refusal::Refusal;
+use crate::report::{ChangeKind, Seen};
 use crate::rule::OnError;
 use crate::scan::Stop;
 use crate::{Address, json, number};
@@ -108,11 +110,23 @@ impl Step {
         }
         let fallback = || Gained::Constants(&self.fallback);
         let mut outputs = Vec::new();
-        let gained = self.gain(env);
+        let mut seen = Seen::default();
+        let gained = self.gain(env, &mut seen);
         let written = gained.and_then(|gained| self.write(gained, &mut outputs));
         let text = match (written, self.on_error) {
-            (Ok(text), _) => text,
+            (Ok(text), _) => {
+                self.note(seen, env);
+                text
+            }
             (Err(refusal), OnError::Reject) => return Err(refusal),
+            (Err(refusal), OnError::Drop) => {
+                outputs.clear();
+                if let Some(notes) = env.notes {
+                    notes.add(ChangeKind::Dropped, &self.label, Some(&refusal.detail));
+                }
+                // Whatever is at the target is what could not be mapped.
+                None
+            }
             (Err(refusal), on_error) => {
                 tracing::debug!(
                     param = refusal.param,
@@ -122,15 +136,18 @@ impl Step {
                 );
                 outputs.clear();
                 match on_error {
-                    OnError::Keep => return Ok(Outcome::Idle),
                     OnError::Default => self.write(fallback(), &mut outputs)?,
-                    OnError::Drop | OnError::Reject => {
-                        // Whatever is at the target is what could not be mapped.
-                        None
-                    }
+                    OnError::Keep | OnError::Drop | OnError::Reject => return Ok(Outcome::Idle),
                 }
             }
         };
+        if self.is_removal {
+            for address in &self.removed {
+                if env.head.holds(address) {
+                    env.note(ChangeKind::Dropped, &self.label);
+                }
+            }
+        }
         edits.remove(&self.removed);
         edits.allow(&self.allowed);
         for output in outputs {
@@ -140,7 +157,7 @@ impl Step {
     }
 
     /// The value, or what stands for it.
-    fn gain<'a>(&'a self, env: &Env<'a>) -> Result<Gained<'a>, Refusal> {
+    fn gain<'a>(&'a self, env: &Env<'a>, seen: &mut Seen) -> Result<Gained<'a>, Refusal> {
         let (found, from) = match &self.task {
             Task::Nothing => return Ok(Gained::Nothing),
             Task::Constant(constants) => return Ok(Gained::Constants(constants)),
@@ -226,9 +243,19 @@ impl Step {
             found => found.into_json(&from)?,
         };
         for pipe in &self.pipes {
+            let before = text.text.as_ptr();
             match pipe.apply(text, env) {
-                Ok(Some(piped)) => text = piped,
-                Ok(None) => return Ok(Gained::Nothing),
+                Ok(Some(piped)) => {
+                    text = piped;
+                    // What passes is not written anew.
+                    let is_other = text.text.as_ptr() != before;
+                    seen.clamped |= is_other && matches!(pipe, Pipe::Clamp(_));
+                    seen.coerced |= is_other && matches!(pipe, Pipe::Coerce(_));
+                }
+                Ok(None) => {
+                    seen.dropped = matches!(pipe, Pipe::Map { .. } | Pipe::Custom(_));
+                    return Ok(Gained::Nothing);
+                }
                 Err(misfit) => return Err(misfit.refusal(&from)),
             }
         }
@@ -264,6 +291,20 @@ impl Step {
         Ok(json)
     }
 
+    /// Notes what the transforms did.
+    fn note(&self, seen: Seen, env: &Env<'_>) {
+        let kinds = [
+            (seen.dropped, ChangeKind::Dropped),
+            (seen.clamped, ChangeKind::Clamped),
+            (seen.coerced, ChangeKind::Coerced),
+        ];
+        for (is_seen, kind) in kinds {
+            if is_seen {
+                env.note(kind, &self.label);
+            }
+        }
+    }
+
     #[cfg(feature = "generate")]
     fn not_made(&self, why: &'static str) -> Refusal {
         let to = self.to.first().map_or(String::new(), ToString::to_string);
@@ -271,7 +312,7 @@ impl Step {
         Refusal::bad(&to, detail)
     }
 
-    fn first(&self) -> Option<&Read> {
+    pub(crate) fn first(&self) -> Option<&Read> {
         match &self.task {
             Task::First(reads) => reads.first(),
             Task::Each(read, _) => Some(read),

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -22,16 +22,23 @@ pub struct ParamMapping<S> {
     inner: S,
     shared: Arc<ArcSwap<Plans>>,
     name: Arc<str>,
+    report_header: Option<HeaderName>,
 }
 
 // === impl ParamMapping ===
 
 impl<S> ParamMapping<S> {
-    pub(crate) const fn new(inner: S, shared: Arc<ArcSwap<Plans>>, name: Arc<str>) -> Self {
+    pub(crate) const fn new(
+        inner: S,
+        shared: Arc<ArcSwap<Plans>>,
+        name: Arc<str>,
+        report_header: Option<HeaderName>,
+    ) -> Self {
         Self {
             inner,
             shared,
             name,
+            report_header,
         }
     }
 
@@ -71,7 +78,12 @@ where
         let plans = self.shared.load();
         let is_ours = plans.route.matches(request.method(), request.uri().path());
         let response_plans = (is_ours && !plans.response.is_empty()).then(|| Arc::clone(&plans));
-        let exchange = Exchange::new(&request, response_plans, &self.name);
+        let mut exchange = Exchange::new(
+            &request,
+            response_plans,
+            &self.name,
+            self.report_header.as_ref(),
+        );
         if !is_ours || plans.request.is_empty() {
             let request = request.map(RequestBody::untouched);
             return ResponseFuture::called(self.inner.call(request), exchange);
@@ -94,6 +106,7 @@ where
         match mapped {
             Err(refusal) => ResponseFuture::refused(refusal.answer(&self.name), exchange),
             Ok(mapped) => {
+                exchange.take_report(&mut parts.extensions);
                 let body = match mapped {
                     None => RequestBody::untouched(body),
                     Some(mapped) => RequestBody::mapped(mapped, None),
@@ -110,6 +123,7 @@ impl<S: fmt::Debug> fmt::Debug for ParamMapping<S> {
             .field("inner", &self.inner)
             .field("mapping", &self.shared.load())
             .field("name", &self.name)
+            .field("report_header", &self.report_header)
             .finish()
     }
 }

@@ -1,5 +1,7 @@
 //! The places in a JSON document that rules name, and what the rules do there.
 
+use std::sync::Arc;
+
 use crate::json;
 use crate::plan::Program;
 
@@ -18,7 +20,7 @@ pub(crate) struct Node {
     token: String,
     pub(crate) key: String,
     index: Option<usize>,
-    pub(crate) address: String,
+    pub(crate) address: Arc<str>,
     pub(crate) children: Vec<usize>,
     /// One bit for the looks of each child's token, so that most other names are told apart at once.
     looks: u64,
@@ -72,7 +74,7 @@ pub(crate) struct Each {
 impl Trie {
     pub(crate) fn new(root: &str, last_of_twins: bool) -> Self {
         let root = Node {
-            address: root.to_owned(),
+            address: root.into(),
             ..Node::default()
         };
         Self {
@@ -145,7 +147,7 @@ impl Trie {
             token: token.to_owned(),
             key: json::encode_string(token) + ":",
             index: index.filter(|index: &usize| index.to_string() == token),
-            address,
+            address: address.into(),
             ..Node::default()
         });
         if let Some(parent) = self.nodes.get_mut(parent) {

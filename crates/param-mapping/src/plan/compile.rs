@@ -161,6 +161,10 @@ impl Scope<'_> {
                 });
             }
             step.reach = self.reach;
+            let source = step.first().map(|read| &read.address);
+            if let Some(address) = source.or(placed.rule.at.first()) {
+                step.label = address.to_string().into();
+            }
             steps.push(step);
         }
         for pending in pending {

@@ -84,6 +84,7 @@ impl Scope<'_> {
                 step.task = self.source(rule)?;
             }
             Verb::Remove => {
+                step.is_removal = true;
                 self.remove(name, &rule.at, index, &mut step)?;
                 return Ok(step);
             }
@@ -434,8 +435,9 @@ fn check_fallback(value: &Value, pipes: &[Pipe]) -> Result<(), InvalidConfig> {
 // === impl Step ===
 
 impl Step {
-    pub(crate) const fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self {
+            label: "".into(),
             when: None,
             task: Task::Nothing,
             pipes: Vec::new(),
@@ -446,6 +448,7 @@ impl Step {
             replaced: None,
             removed: Vec::new(),
             allowed: Vec::new(),
+            is_removal: false,
             on_error: OnError::Reject,
             reach: Reach {
                 body: false,

@@ -10,6 +10,8 @@ mod known_bugs;
 mod operations;
 mod reference;
 mod refusals;
+#[cfg(feature = "config")]
+mod reports;
 mod responses;
 mod stacks;
 

@@ -1,18 +1,12 @@
 //! What is answered in band, with the upstream not called.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use http::{Request, StatusCode};
 use portcullis_gateway_error::{ErrorKind, Failure, Problem};
 use portcullis_param_mapping::{Mapping, Rule};
-use portcullis_test_support::{ScriptBody, Step};
-use tracing_subscriber::fmt::MakeWriter;
+use portcullis_test_support::{Log, ScriptBody, Step};
+use tracing::Instrument;
 
 use crate::{Fixture, fixture, full, json_post, nest_input, send, text};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
 
 #[tokio::test]
 async fn each_refusal_has_its_status_and_names_the_parameter() {
@@ -138,14 +132,7 @@ async fn a_body_of_just_the_limit_passes() {
 
 #[tokio::test]
 async fn a_refusal_is_logged_once_and_without_a_value() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    // For all threads: what one thread has alone, another that has none can switch off for both. The other tests log too.
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let log = Log::get();
     let rule = Rule::require("body:/logged".parse().unwrap());
     let mapping = Mapping::builder().rule(rule).build().unwrap();
     let Fixture { mut service, .. } = fixture(mapping);
@@ -154,41 +141,20 @@ async fn a_refusal_is_logged_once_and_without_a_value() {
     let headers = request.headers_mut();
     headers.insert("authorization", "secret-c".parse().unwrap());
 
-    let response = send(&mut service, request).await;
+    let response = send(&mut service, request)
+        .instrument(log.span("refused"))
+        .await;
 
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let lines = log.lines().filter(|line| line.contains("body:/logged"));
-    let lines: Vec<_> = lines.collect();
-    let [line] = *lines else {
-        panic!("one line: {log}")
+    let lines = log.lines("refused");
+    let [line] = &*lines else {
+        panic!("one line: {lines:?}")
     };
     assert!(
         line.contains("DEBUG") && line.contains("request refused"),
         "{line}"
     );
     assert!(line.contains(r#"param="body:/logged""#), "{line}");
-    assert!(!log.contains("secret"), "{log}");
+    assert!(!line.contains("secret"), "{line}");
     assert!(!text(response.into_body()).await.contains("secret"));
-}
-
-// === impl Log ===
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
 }
