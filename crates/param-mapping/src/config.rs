@@ -10,6 +10,8 @@ use crate::{
 };
 
 pub(crate) mod forms;
+#[cfg(feature = "schema")]
+pub(crate) mod schema;
 mod when;
 
 use self::forms::{AddressesOr, Many};
@@ -19,6 +21,7 @@ use self::forms::{AddressesOr, Many};
 /// See the [crate docs](crate) for what each rule does, and [`Mapping::from_yaml`] for an example.
 #[non_exhaustive]
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Which requests are mapped, and their responses. Default: all.
@@ -42,6 +45,7 @@ pub struct Config {
 /// The serde form of [`Rules`].
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RulesConfig {
     /// The rules. Default: none.
@@ -55,6 +59,7 @@ pub struct RulesConfig {
 /// The serde form of [`Route`].
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteConfig {
     /// The pattern of the path: `/v1/{name}`, `/v1/{*rest}`. Default: any path.
@@ -68,6 +73,8 @@ pub struct RouteConfig {
 /// The serde form of a [`Rule`]: one verb with its addresses, and what belongs to the verb. Where one thing is said, a list of them can be.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = schema::one_verb))]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleConfig {
     /// `move`, or `rename`: from where; the first that is there, and all are taken away. Beside it `to`.

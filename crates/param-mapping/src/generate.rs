@@ -10,6 +10,7 @@ pub(crate) mod make;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
 pub enum Generate {
     /// A random UUID: `generate: uuid`. Version 4 of [RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.4).
@@ -26,6 +27,7 @@ pub enum Generate {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
 pub enum Now {
     /// Whole seconds since 1970, a number: `1735689600`.

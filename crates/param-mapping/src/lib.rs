@@ -171,6 +171,8 @@ pub use crate::address::Address;
 pub use crate::body::{RequestBody, ResponseBody};
 #[cfg(feature = "config")]
 pub use crate::config::forms::{AddressesOr, Many};
+#[cfg(feature = "schema")]
+pub use crate::config::schema::json_schema;
 #[cfg(feature = "config")]
 pub use crate::config::{Config, RouteConfig, RuleConfig, RulesConfig};
 pub use crate::error::MapError;

@@ -16,7 +16,10 @@ fn still(builder: MappingBuilder) -> MappingBuilder {
 }
 
 fn map(rules: &str, body: &str) -> String {
-    let mapping = Mapping::from_yaml_with(&format!("rules: [{rules}]"), still);
+    let yaml = format!("rules: [{rules}]");
+    #[cfg(feature = "schema")]
+    crate::schema::assert_fits(&yaml);
+    let mapping = Mapping::from_yaml_with(&yaml, still);
     let mapping = mapping.unwrap_or_else(|mistake| panic!("{rules}: {mistake}"));
     match mapping.apply(&Bytes::copy_from_slice(body.as_bytes())) {
         Ok(mapped) => String::from_utf8(mapped.into_bytes().to_vec()).unwrap(),

@@ -13,6 +13,8 @@ mod refusals;
 #[cfg(feature = "config")]
 mod reports;
 mod responses;
+#[cfg(feature = "schema")]
+mod schema;
 mod stacks;
 
 use std::sync::{Arc, Mutex};

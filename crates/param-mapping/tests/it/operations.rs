@@ -5,7 +5,10 @@ use portcullis_param_mapping::Mapping;
 
 /// What a body becomes by these rules, or why it is not mapped.
 fn map(rules: &str, body: &str) -> String {
-    let mapping = Mapping::from_yaml(&format!("rules:\n  - {}", rules.replace("; ", "\n  - ")));
+    let yaml = format!("rules:\n  - {}", rules.replace("; ", "\n  - "));
+    #[cfg(feature = "schema")]
+    crate::schema::assert_fits(&yaml);
+    let mapping = Mapping::from_yaml(&yaml);
     let mapping = mapping.unwrap_or_else(|mistake| panic!("{rules}: {mistake}"));
     match mapping.apply(&Bytes::copy_from_slice(body.as_bytes())) {
         Ok(mapped) => String::from_utf8(mapped.into_bytes().to_vec()).unwrap(),

@@ -19,6 +19,8 @@ async fn exchange(
     body: &'static str,
     answer: &'static str,
 ) -> Response<impl http_body::Body<Data = bytes::Bytes>> {
+    #[cfg(feature = "schema")]
+    crate::schema::assert_fits(yaml);
     let mapping = Mapping::from_yaml(yaml).unwrap_or_else(|mistake| panic!("{yaml}: {mistake}"));
     let upstream = service_fn(
         async move |request: Request<portcullis_param_mapping::RequestBody<Body>>| {
