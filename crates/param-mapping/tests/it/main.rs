@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod bodies;
+#[cfg(feature = "cli")]
+mod command_line;
 mod contract;
 #[cfg(all(feature = "config", feature = "generate"))]
 mod generated;

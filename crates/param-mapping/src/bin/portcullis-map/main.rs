@@ -1,0 +1,148 @@
+//! Checks mappings, says what they do, and tries them on a document.
+//!
+//! `cargo install portcullis-param-mapping --features cli`, then `portcullis-map help`.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod explain;
+mod indent;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use portcullis_gateway_error::{ConfigFile, InvalidConfig};
+use portcullis_param_mapping::{Config, Mapping, json_schema};
+use similar::TextDiff;
+
+use crate::arguments::{Arguments, Command, Side};
+
+/// Why nothing, or not all, was done.
+enum Failure {
+    /// The mapping is wrong, or refuses the document. The lines say so.
+    Mistakes(Vec<String>),
+    Io(io::Error),
+}
+
+type Done = Result<(), Failure>;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(message) => return fail(2, &[format!("{message}; try `portcullis-map help`")]),
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads no further has seen enough.
+        Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Io(error)) => fail(1, &[error.to_string()]),
+        Err(Failure::Mistakes(lines)) => fail(1, &lines),
+    }
+}
+
+fn fail(code: u8, lines: &[String]) -> ExitCode {
+    for line in lines {
+        // Where even that cannot be written, the exit code is all that is left to say.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+    ExitCode::from(code)
+}
+
+fn run(arguments: &Arguments) -> Done {
+    let mut out = io::stdout().lock();
+    match &arguments.command {
+        Command::Help => out.write_all(arguments::HELP.as_bytes())?,
+        Command::Version => writeln!(out, "portcullis-map {}", env!("CARGO_PKG_VERSION"))?,
+        Command::Schema => {
+            let schema = serde_json::to_string_pretty(&json_schema());
+            writeln!(out, "{}", schema.map_err(io::Error::from)?)?;
+        }
+        Command::Check(files) => check(files, arguments)?,
+        Command::Explain(file) => {
+            let text = read(file)?;
+            compile(file, &text, arguments)?;
+            let config = ConfigFile::parse(&text).and_then(|file| file.read::<Config>());
+            let config = config.map_err(|mistake| mistakes(file, &mistake))?;
+            out.write_all(explain::config(config).as_bytes())?;
+        }
+        Command::Apply(file, side) => {
+            let (_, mapped) = apply(file, *side, arguments)?;
+            out.write_all(&mapped)?;
+        }
+        Command::Diff(file, side) => {
+            let (document, mapped) = apply(file, *side, arguments)?;
+            let (before, after) = (indent::indented(&document), indent::indented(&mapped));
+            let diff = TextDiff::from_lines(&*before, &*after);
+            let mut diff = diff.unified_diff();
+            write!(out, "{}", diff.header("before", "after"))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// All files, whatever is wrong with the first.
+fn check(files: &[String], arguments: &Arguments) -> Done {
+    let mut lines = Vec::new();
+    for file in files {
+        let checked = read(file).and_then(|text| compile(file, &text, arguments).map(|_| ()));
+        match checked {
+            Ok(()) => {}
+            Err(Failure::Mistakes(mistakes)) => lines.extend(mistakes),
+            Err(failure) => return Err(failure),
+        }
+    }
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Mistakes(lines))
+    }
+}
+
+/// The document, and what the rules of one side make of it.
+fn apply(file: &str, side: Side, arguments: &Arguments) -> Result<(Bytes, Bytes), Failure> {
+    let mapping = compile(file, &read(file)?, arguments)?;
+    let mut document = Vec::new();
+    io::stdin().lock().read_to_end(&mut document)?;
+    let document = Bytes::from(document);
+    let mapped = match side {
+        Side::Request => mapping.apply(&document),
+        Side::Response => mapping.apply_response(&document),
+    };
+    let mapped = mapped.map_err(|error| Failure::Mistakes(vec![error.to_string()]))?;
+    Ok((document, mapped.into_bytes()))
+}
+
+fn read(file: &str) -> Result<String, Failure> {
+    fs::read_to_string(file).map_err(|error| Failure::Mistakes(vec![format!("{file}: {error}")]))
+}
+
+fn compile(file: &str, text: &str, arguments: &Arguments) -> Result<Mapping, Failure> {
+    let mapping = Mapping::from_yaml_with(text, |builder| {
+        let functions = arguments.functions.iter();
+        functions.fold(builder, |builder, name| {
+            builder.function(name, |value| Ok(Some(value)))
+        })
+    });
+    mapping.map_err(|mistake| mistakes(file, &mistake))
+}
+
+fn mistakes(file: &str, mistake: &InvalidConfig) -> Failure {
+    let mut line = file.to_owned();
+    if let Some(number) = mistake.line() {
+        line.push_str(&format!(":{number}"));
+    }
+    let path = mistake.path();
+    if !path.is_empty() {
+        line.push_str(&format!(": {path}"));
+    }
+    Failure::Mistakes(vec![format!("{line}: {}", mistake.message())])
+}
+
+// === impl Failure ===
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
