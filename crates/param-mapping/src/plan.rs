@@ -23,6 +23,8 @@ mod step;
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
+    /// For which elements it is there. The others are left out, and no step sees them.
+    pub(crate) keep: Option<Condition>,
     pub(crate) trie: Trie,
     pub(crate) unmapped: Unmapped,
     /// The output starts with nothing, so that only what is written is there.
@@ -161,6 +163,7 @@ impl Program {
     pub(crate) fn empty() -> Self {
         Self {
             steps: Vec::new(),
+            keep: None,
             trie: Trie::new("body:", false),
             unmapped: Unmapped::Pass,
             starts_empty: false,

@@ -81,6 +81,11 @@ impl Program {
             }),
             ..*env
         };
+        if let Some(keep) = &self.keep
+            && !keep.holds(&env)?
+        {
+            return Ok(false);
+        }
         let outcomes = self.run(&env, |_| true, &mut HeadEdits::default())?;
         let emitter = Emitter {
             program: self,

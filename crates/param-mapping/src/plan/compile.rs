@@ -75,9 +75,10 @@ pub(crate) fn program(rules: Vec<Rule>, settings: Settings<'_>) -> Result<Progra
         reach: Reach::default(),
         needs_length: false,
     };
-    let steps = scope.rules(rules.collect(), None)?;
+    let steps = scope.rules(rules.collect())?;
     Ok(Program {
         steps,
+        keep: None,
         trie,
         unmapped: settings.unmapped,
         starts_empty: settings.base == Base::Empty,
@@ -126,21 +127,10 @@ impl Placed {
 
 impl Scope<'_> {
     /// Compiles rules that stand side by side.
-    fn rules(
-        &mut self,
-        rules: Vec<Placed>,
-        keep: Option<Condition>,
-    ) -> Result<Vec<Step>, InvalidConfig> {
+    fn rules(&mut self, rules: Vec<Placed>) -> Result<Vec<Step>, InvalidConfig> {
         let mut steps = Vec::with_capacity(rules.len());
         let mut writers = Writers::default();
         let mut pending: Vec<Pending> = Vec::new();
-        if let Some(keep) = keep {
-            // What is not kept is taken away, as a whole.
-            let mut step = Step::nothing();
-            step.when = Some(Condition::Not(Box::new(keep)));
-            self.document().change(0, |node| node.removed.push(0));
-            steps.push(step);
-        }
         for placed in rules.into_iter().flat_map(Placed::apart) {
             let locate = |mistake| placed.locate(mistake);
             self.reach = Reach::default();
@@ -239,13 +229,15 @@ impl Scope<'_> {
         };
         let keep = keep.map(|keep| scope.condition(keep)).transpose();
         let keep = keep.map_err(|mistake| mistake.within("keep"))?;
-        let steps = scope.rules(rules, keep)?;
+        let keep_asks_other = scope.reach.other;
+        let steps = scope.rules(rules)?;
         let needs_length = scope.needs_length;
-        let other = scope.reach.other || steps.iter().any(|step| step.reach.other);
+        let other = keep_asks_other || steps.iter().any(|step| step.reach.other);
         self.reach.body = true;
         self.reach.other |= other;
         Ok(Program {
             steps,
+            keep,
             trie,
             unmapped: Unmapped::Pass,
             starts_empty: false,

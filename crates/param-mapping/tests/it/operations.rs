@@ -596,6 +596,12 @@ fn for_each_maps_filters_and_parts() {
             messages,
             r#"{"m":[{"role":"user","t":"u"}],"system":[{"role":"system","t":"s"}]}"#,
         ),
+        // What is not kept is not made anew by rules, nor refused by them.
+        (
+            "{for_each: body:/m, keep: {item:/role: user}, to: body:/n, rules: [{set: item:/x, value: 1}, {test: item:/role, value: user}]}",
+            messages,
+            r#"{"m":[{"role":"system","t":"s"}, {"role":"user","t":"u"}],"n":[{"role":"user","t":"u","x":1}]}"#,
+        ),
         (
             "{for_each: body:/m, rules: [{set: item:/model, value: x, when: {body:/on: true}}]}",
             r#"{"m":[{}],"on":true}"#,
