@@ -41,7 +41,9 @@
 //! Not for: forms, cookies, parts of the path and streams of events. For calculations there is [`MappingBuilder::function`].
 //!
 //! # The language
-//! A rule is a verb with [addresses](Address), the value's way ([`with`](Transform)), [`when`](When), and [`on_error`](OnError).
+//! A rule is a verb with [addresses](Address), the value's way ([`with`](Transform)), [`when`](When), and [`on_error`](OnError). The
+//! [reference](mod@reference) has an example of each word, the [cookbook] whole mappings. Feature `cli` adds `portcullis-map`, which checks, explains and tries
+//! mappings; `schema` adds `json_schema`, for editors.
 //!
 //! | verb | does | beside it |
 //! |---|---|---|
@@ -131,6 +133,9 @@ mod condition;
 #[cfg(feature = "config")]
 mod config;
 mod constant;
+// Its examples are read from YAML.
+#[cfg(any(feature = "config", not(doctest)))]
+pub mod cookbook;
 mod emit;
 mod env;
 mod error;
@@ -149,6 +154,7 @@ mod pipe;
 mod plan;
 mod query;
 mod read;
+pub mod reference;
 mod refusal;
 mod report;
 mod route;

@@ -10,6 +10,8 @@ mod generated;
 mod known_bugs;
 #[cfg(feature = "config")]
 mod operations;
+#[cfg(all(feature = "generate", feature = "schema"))]
+mod pages;
 mod reference;
 mod refusals;
 #[cfg(feature = "config")]
