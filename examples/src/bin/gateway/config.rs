@@ -7,12 +7,13 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use portcullis::Stack;
 use portcullis::gateway_error::{ConfigFile, InvalidConfig};
+use portcullis::param_mapping::Mapping;
 use serde::Deserialize;
 
 use crate::forward::Upstream;
 
 /// A gateway that tries again when its upstream fails, and says why when that does not help.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "gateway")]
 pub(crate) struct Arguments {
     /// The address to listen on; port 0 takes a free one.
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown: Shutdown,
     pub(crate) health_check: Option<portcullis::health_check::Config>,
     pub(crate) stack: Stack,
+    /// The one of the stack, to give to a stack that runs.
+    pub(crate) mapping: Mapping,
 }
 
 /// The file. What it leaves out is as `default.yaml` has it.
@@ -108,6 +111,8 @@ impl Settings {
         let upstream = file.upstream.as_deref().map(Upstream::new).transpose();
         let config = file.stack.or(defaults.stack).unwrap_or_default();
         let health_check = config.health_check.clone();
+        let mapping = Mapping::try_from(config.param_mapping.clone())
+            .map_err(|mistake| mistake.within("param_mapping").within("stack"))?;
         let shutdown = file
             .shutdown
             .or(defaults.shutdown)
@@ -126,6 +131,7 @@ impl Settings {
             shutdown,
             health_check,
             stack: Stack::try_from(config).map_err(|mistake| mistake.within("stack"))?,
+            mapping,
         })
     }
 

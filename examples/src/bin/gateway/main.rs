@@ -1,13 +1,14 @@
 //! A gateway: axum in front, hyper behind, and between them every layer of the stack.
 //!
 //! `cargo run --release -p portcullis-examples --bin gateway` starts it in front of an embedded upstream that answers `502 Bad Gateway` to one call in ten;
-//! `--config FILE` puts it in front of any real one.
+//! `--config FILE` puts it in front of any real one. SIGHUP reads the mapping in FILE anew; a wrong one is refused, and the log says why.
 
 mod access_log;
 mod client;
 mod config;
 mod forward;
 mod limit;
+mod reload;
 mod serve;
 
 use std::io::{self, Write};
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         LogForm::Human => log.init(),
         LogForm::Json => log.json().init(),
     }
-    match serve::run(&settings, arguments.seed) {
+    match serve::run(&settings, &arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error),
     }

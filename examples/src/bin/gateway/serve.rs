@@ -9,22 +9,25 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use http::StatusCode;
 use portcullis::health_check::{Endpoints, Health, HealthCheckLayer, Monitor, ProbeBody};
+use portcullis::param_mapping::ParamMappingLayer;
 use portcullis_faulty_upstream::{FaultyUpstream, Plan};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tower::{Layer, ServiceBuilder};
 
-use crate::config::{Settings, Shutdown};
+use crate::config::{Arguments, Settings, Shutdown};
 use crate::forward::{self, Upstream};
-use crate::{access_log, client, limit};
+use crate::{access_log, client, limit, reload};
 
 /// Runs until SIGTERM or SIGINT, and what is in flight then.
 #[tokio::main]
-pub(crate) async fn run(settings: &Settings, seed: u64) -> Result<(), String> {
-    let (upstream, embedded) = upstream(settings.upstream.clone(), seed).await?;
+pub(crate) async fn run(settings: &Settings, arguments: &Arguments) -> Result<(), String> {
+    let (upstream, embedded) = upstream(settings.upstream.clone(), arguments.seed).await?;
     let connector = client::connector(settings.connect_timeout, settings.ca_file.as_deref())?;
-    let mut stack = settings.stack.clone();
+    let mapping = ParamMappingLayer::new(settings.mapping.clone());
+    let mut stack = settings.stack.clone().param_mapping(mapping.clone());
+    reload::on_hangup(arguments.clone(), mapping).map_err(|error| error.to_string())?;
     let mut endpoints = Endpoints::new();
     let probed = settings
         .health_check

@@ -1,4 +1,5 @@
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -6,7 +7,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use crate::processes::{Process, folder, free_port, gateway, gateway_binary, leave_out, program};
+use crate::processes::{
+    Process, folder, free_port, gateway, gateway_binary, gateway_with, leave_out, program,
+};
 
 /// Python with `requests`: in a venv of the tests, made once.
 fn python(test: &str) -> Option<std::path::PathBuf> {
@@ -264,7 +267,7 @@ async fn sigterm_ends_in_order() {
     let (ready, _) = ask(Method::GET, &format!("{url}/readyz"), &[], "").await;
     assert_eq!(ready.status, 200);
 
-    terminate(&gateway);
+    send(&gateway, "-TERM");
     let drained = async {
         loop {
             let (head, body) = ask(Method::GET, &format!("{url}/readyz"), &[], "").await;
@@ -282,11 +285,46 @@ async fn sigterm_ends_in_order() {
     assert_eq!(ended.code(), Some(0));
 }
 
-fn terminate(process: &Process) {
+fn send(process: &Process, signal: &str) {
     let killed = Command::new("kill")
-        .args(["-TERM", &process.0.id().to_string()])
+        .args([signal, &process.0.id().to_string()])
         .status();
     assert!(killed.unwrap().success());
+}
+
+/// SIGHUP: the mapping of the file takes the place of the old one, unless there is a mistake in the file.
+#[tokio::test]
+async fn sighup_changes_the_mapping_and_a_wrong_one_is_refused() {
+    let folder = folder("reloaded");
+    let file = folder.join("gateway.yaml");
+    let write = |rule: &str| {
+        let text = format!("stack:\n  param_mapping:\n    rules:\n      - {rule}\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    write("{move: body:/a, to: body:/first}");
+    let arguments = ["--config", file.to_str().unwrap()];
+    let (mut gateway, url) = gateway_with(&arguments, Stdio::piped());
+    let mut log = BufReader::new(gateway.0.stderr.take().unwrap()).lines();
+    let mut told = |what: &str| log.find_map(|line| line.ok().filter(|line| line.contains(what)));
+    let put = [("content-type", "application/json"), ("x-fault", "ok")];
+    let sent = async || {
+        let (_, echo) = ask(Method::PUT, &url, &put, r#"{"a":1}"#).await;
+        let echo: Value = serde_json::from_str(&echo).unwrap();
+        echo["body"]["text"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(sent().await, r#"{"first":1}"#);
+
+    write("{move: body:/a, to: body:/second}");
+    send(&gateway, "-HUP");
+    assert!(told("the mapping is that of the file now").is_some());
+    assert_eq!(sent().await, r#"{"second":1}"#);
+
+    write("{mov: body:/a, to: body:/third}");
+    send(&gateway, "-HUP");
+    let line = told("the mapping stays as it was").unwrap();
+    assert!(line.contains("line 4"), "{line}");
+    assert!(line.contains("stack.param_mapping.rules[0].mov"), "{line}");
+    assert_eq!(sent().await, r#"{"second":1}"#);
 }
 
 #[tokio::test]

@@ -45,11 +45,16 @@ fn is_required() -> bool {
 
 /// The gateway, built by cargo and started with these arguments; and its URL, once it is ready.
 pub(crate) fn gateway(arguments: &[&str]) -> (Process, String) {
+    gateway_with(arguments, Stdio::null())
+}
+
+/// The same, with its log somewhere.
+pub(crate) fn gateway_with(arguments: &[&str], log: Stdio) -> (Process, String) {
     let mut child = Command::new(gateway_binary())
         .args(["--listen", "127.0.0.1:0"])
         .args(arguments)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(log)
         .spawn()
         .unwrap();
     let stdout = child.stdout.take().unwrap();
