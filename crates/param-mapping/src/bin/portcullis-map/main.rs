@@ -7,6 +7,7 @@ mod arguments;
 mod explain;
 mod indent;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use bytes::Bytes;
 use portcullis_gateway_error::{ConfigFile, InvalidConfig};
 use portcullis_param_mapping::{Config, Mapping, json_schema};
+use serde_json::{Value, json};
 use similar::TextDiff;
 
 use crate::arguments::{Arguments, Command, Side};
@@ -63,7 +65,7 @@ fn run(arguments: &Arguments) -> Done {
             let text = read(file)?;
             compile(file, &text, arguments)?;
             let config = ConfigFile::parse(&text).and_then(|file| file.read::<Config>());
-            let config = config.map_err(|mistake| mistakes(file, &mistake))?;
+            let config = config.map_err(|mistake| Failure::Mistakes(vec![told(file, &mistake)]))?;
             out.write_all(explain::config(config).as_bytes())?;
         }
         Command::Apply(file, side) => {
@@ -85,9 +87,8 @@ fn run(arguments: &Arguments) -> Done {
 fn check(files: &[String], arguments: &Arguments) -> Done {
     let mut lines = Vec::new();
     for file in files {
-        let checked = read(file).and_then(|text| compile(file, &text, arguments).map(|_| ()));
-        match checked {
-            Ok(()) => {}
+        match read(file) {
+            Ok(text) => lines.extend(mistakes_in(file, &text, arguments)),
             Err(Failure::Mistakes(mistakes)) => lines.extend(mistakes),
             Err(failure) => return Err(failure),
         }
@@ -97,6 +98,45 @@ fn check(files: &[String], arguments: &Arguments) -> Done {
     } else {
         Err(Failure::Mistakes(lines))
     }
+}
+
+/// The first mistake of each rule, and the first beside them.
+fn mistakes_in(file: &str, text: &str, arguments: &Arguments) -> Vec<String> {
+    let Err(first) = build(text, arguments) else {
+        return Vec::new();
+    };
+    let mut lines = vec![told(file, &first)];
+    let Ok(parsed) = ConfigFile::parse(text) else {
+        return lines;
+    };
+    let Ok(mut mapping) = parsed.read::<Value>() else {
+        return lines;
+    };
+    let (mut mistake, mut seen) = (first, HashSet::new());
+    while let Some(rule) = rule_at(&mut mapping, &mistake.path())
+        && seen.insert(mistake.path().split(']').next().map(str::to_owned))
+    {
+        // One that has nothing to do with any other stands for it, so that those behind keep their places.
+        let name = format!("header:x-portcullis-map-{}", seen.len());
+        *rule = json!({"default": name, "value": ""});
+        match build(&mapping.to_string(), arguments) {
+            Ok(_) => break,
+            Err(next) => mistake = parsed.locate(next),
+        }
+        lines.push(told(file, &mistake));
+    }
+    lines
+}
+
+/// The rule at the start of a path like `request.rules[2].to`.
+fn rule_at<'a>(mapping: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    let (side, rest) = path.split_once("rules[")?;
+    let (index, _) = rest.split_once(']')?;
+    let side = match side.strip_suffix('.') {
+        Some(side) => mapping.get_mut(side)?,
+        None => mapping,
+    };
+    side.get_mut("rules")?.get_mut(index.parse::<usize>().ok()?)
 }
 
 /// The document, and what the rules of one side make of it.
@@ -118,16 +158,19 @@ fn read(file: &str) -> Result<String, Failure> {
 }
 
 fn compile(file: &str, text: &str, arguments: &Arguments) -> Result<Mapping, Failure> {
-    let mapping = Mapping::from_yaml_with(text, |builder| {
+    build(text, arguments).map_err(|mistake| Failure::Mistakes(vec![told(file, &mistake)]))
+}
+
+fn build(text: &str, arguments: &Arguments) -> Result<Mapping, InvalidConfig> {
+    Mapping::from_yaml_with(text, |builder| {
         let functions = arguments.functions.iter();
         functions.fold(builder, |builder, name| {
             builder.function(name, |value| Ok(Some(value)))
         })
-    });
-    mapping.map_err(|mistake| mistakes(file, &mistake))
+    })
 }
 
-fn mistakes(file: &str, mistake: &InvalidConfig) -> Failure {
+fn told(file: &str, mistake: &InvalidConfig) -> String {
     let mut line = file.to_owned();
     if let Some(number) = mistake.line() {
         line.push_str(&format!(":{number}"));
@@ -136,7 +179,7 @@ fn mistakes(file: &str, mistake: &InvalidConfig) -> Failure {
     if !path.is_empty() {
         line.push_str(&format!(": {path}"));
     }
-    Failure::Mistakes(vec![format!("{line}: {}", mistake.message())])
+    format!("{line}: {}", mistake.message())
 }
 
 // === impl Failure ===
