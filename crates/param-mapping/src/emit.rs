@@ -45,7 +45,7 @@ impl<'e> Emitter<'e> {
                 && self.value(write.step).is_some()
         });
         let written = self.written(node, |mode| mode == Mode::Set);
-        let is_lost = original.is_some() && self.is_lost(node);
+        let is_lost = self.env.notes.is_some() && original.is_some() && self.is_lost(node);
         let original = original.filter(|_| !self.is_active(&node.removed));
         let (is_missing, is_null) = match (written, original) {
             (Some(text), _) => (false, text.text == "null"),
