@@ -19,11 +19,14 @@ use self::path::Segment;
 /// | `item:/a`, `item:$.a[0]` | the same in the element at hand, inside `for_each` | yes | yes |
 /// | `query:x` | the query parameters of this name, which is written decoded | yes | yes |
 /// | `header:x` | the header lines of this name | yes | yes |
+/// | `cookie:x` | the cookies of this name in a request ([RFC 6265]) | yes | yes, not `append` |
+/// | `path:{x}` | the part of the path with this name in the route of the mapping, decoded | yes | yes, as one part; never removed |
+/// | `path` | the path as it is sent, encoded | yes | `set` with `value` or `template`, in which each `{address}` is one part |
 /// | `method` | the method of a request | yes | no |
 /// | `status` | the status of a response | yes | yes |
 /// | `secret:env:NAME`, `secret:file:PATH` | a text that is read when the mapping is built, and never shown | yes | no |
 ///
-/// `cookie:x`, `path:{x}`, `form:x`, `var:x`, `event` and `data:/a` are addresses too, for which there is no rule yet.
+/// `form:x`, `var:x`, `event` and `data:/a` are addresses too, for which there is no rule yet.
 ///
 /// ```
 /// use portcullis_param_mapping::Address;
@@ -38,6 +41,7 @@ use self::path::Segment;
 ///
 /// [RFC 6901]: https://www.rfc-editor.org/rfc/rfc6901
 /// [RFC 9535]: https://www.rfc-editor.org/rfc/rfc9535
+/// [RFC 6265]: https://www.rfc-editor.org/rfc/rfc6265#section-4.2
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Address(pub(crate) Place);
 
@@ -57,6 +61,8 @@ pub(crate) enum Place {
     Cookie(String),
     /// A name in the route's template.
     Segment(String),
+    /// The path as a whole.
+    WholePath,
     Form(String),
     Var(String),
     Event,
@@ -84,10 +90,6 @@ impl Address {
             self.0,
             Place::Pointer(Root::Body, _) | Place::Path(Root::Body, _)
         )
-    }
-
-    pub(crate) const fn is_header(&self) -> bool {
-        matches!(self.0, Place::Header(_))
     }
 
     pub(crate) const fn is_json(&self) -> bool {
@@ -121,6 +123,7 @@ impl FromStr for Address {
         match text {
             "status" => return Ok(Self(Place::Status)),
             "method" => return Ok(Self(Place::Method)),
+            "path" => return Ok(Self(Place::WholePath)),
             "event" => return Ok(Self(Place::Event)),
             _ => {}
         }
@@ -197,6 +200,7 @@ impl fmt::Display for Address {
             Place::SecretFile(path) => write!(f, "secret:file:{path}"),
             Place::Cookie(name) => write!(f, "cookie:{name}"),
             Place::Segment(name) => write!(f, "path:{{{name}}}"),
+            Place::WholePath => f.write_str("path"),
             Place::Form(name) => write!(f, "form:{name}"),
             Place::Var(name) => write!(f, "var:{name}"),
             Place::Event => f.write_str("event"),
@@ -303,6 +307,7 @@ mod tests {
             "item:/a",
             "cookie:session",
             "path:{model}",
+            "path",
             "form:file",
             "status",
             "method",

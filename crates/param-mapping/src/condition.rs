@@ -60,7 +60,7 @@ impl Condition {
             Self::Not(condition) => Ok(!condition.holds(env)?),
             Self::At(read, Test::Exists(exists)) => Ok(read.is_there(env)? == *exists),
             Self::At(read, test) => {
-                let is_text = matches!(read.kind, ReadKind::Query(_) | ReadKind::Header(_));
+                let is_text = read.is_text();
                 let values = match &read.kind {
                     ReadKind::Walk { .. } => read.nodes(env)?,
                     _ => match read.find(env)? {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::address::Place;
 use crate::out::Text;
-use crate::{Address, json, query};
+use crate::{Address, Cookies, PathTemplate, json, query};
 
 /// A value as its target takes it, made once.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) enum Constant {
     /// Percent-encoded.
     Query(String),
     Header(HeaderValue),
+    /// As it is, for a cookie or the path.
+    Plain(String),
 }
 
 /// What a rule writes in one request, as its target takes it.
@@ -27,14 +29,23 @@ pub(crate) enum Output<'a> {
     Query(&'a str, Vec<Cow<'a, str>>),
     Header(&'a HeaderName, Vec<HeaderValue>),
     Status(Text<'a>),
+    /// Not encoded, but for the path as a whole.
+    Plain(&'a Address, Cow<'a, [u8]>),
 }
 
 // === impl Constant ===
 
 impl Constant {
     pub(crate) fn new(target: &Address, value: &Value) -> Result<Self, InvalidConfig> {
-        let is_header = target.is_header();
-        if !is_header && !matches!(target.0, Place::Query(_)) {
+        let is_text = matches!(
+            target.0,
+            Place::Header(_)
+                | Place::Query(_)
+                | Place::Cookie(_)
+                | Place::Segment(_)
+                | Place::WholePath
+        );
+        if !is_text {
             return Ok(Self::Json(value.to_string()));
         }
         let text = match value {
@@ -47,12 +58,18 @@ impl Constant {
                 )));
             }
         };
-        if !is_header {
-            return Ok(Self::Query(query::encode(text.as_bytes())));
-        }
-        let value = HeaderValue::try_from(text)
-            .map_err(|_| InvalidConfig::whole("holds a character that no header can hold"))?;
-        Ok(Self::Header(value))
+        Ok(match &target.0 {
+            Place::Query(_) => Self::Query(query::encode(text.as_bytes())),
+            Place::Header(_) => {
+                Self::Header(HeaderValue::try_from(text).map_err(|_| {
+                    InvalidConfig::whole("holds a character that no header can hold")
+                })?)
+            }
+            _ => {
+                check(target, &text)?;
+                Self::Plain(text)
+            }
+        })
     }
 
     /// What it writes to the target that it was made for.
@@ -61,8 +78,32 @@ impl Constant {
             (Self::Header(value), Place::Header(name)) => Output::Header(name, vec![value.clone()]),
             (Self::Query(text), Place::Query(name)) => Output::Query(name, vec![text.into()]),
             (Self::Json(text), Place::Status) => Output::Status(Text::constant(text)),
+            (Self::Plain(text), _) => Output::Plain(target, text.as_bytes().into()),
             (Self::Json(text) | Self::Query(text), _) => Output::Body(Text::constant(text)),
             (Self::Header(_), _) => unreachable!("a constant is made for its target alone"),
         }
+    }
+}
+
+/// Refuses a text that its target can never hold.
+fn check(target: &Address, text: &str) -> Result<(), InvalidConfig> {
+    let whole = |mistake: &dyn std::fmt::Display| InvalidConfig::whole(mistake.to_string());
+    match &target.0 {
+        // Whether its name is one is told where it is written.
+        Place::Cookie(_) => match Cookies::new("").set("name", text) {
+            Ok(_) => Ok(()),
+            Err(invalid) => Err(whole(&invalid)),
+        },
+        Place::WholePath => {
+            let template: PathTemplate = text.parse().map_err(|invalid| whole(&invalid))?;
+            match template.names().next() {
+                None => Ok(()),
+                Some(name) => Err(InvalidConfig::whole(format!(
+                    "`{{{name}}}` is a name, and a constant has none: write `template`"
+                ))),
+            }
+        }
+        // What it stands between is known where it is written.
+        _ => PathTemplate::check(text).map_err(|error| whole(&error)),
     }
 }

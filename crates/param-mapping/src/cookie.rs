@@ -47,6 +47,12 @@ impl<'a> Cookies<'a> {
             .find_map(|(key, value)| (key == name).then_some(value))
     }
 
+    /// The values of all cookies with this name.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        let pairs = self.iter();
+        pairs.filter_map(move |(key, value)| (key == name).then_some(value))
+    }
+
     /// All cookies, names and values. What has no `=` is a value without a name, as browsers read it.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.pairs()
@@ -90,11 +96,23 @@ impl<'a> Cookies<'a> {
     /// The header without the cookies that have this name; empty where no other was there, and then there is nothing to send.
     #[must_use]
     pub fn remove(&self, name: &str) -> String {
+        // What is between two semicolons without a name stays.
         self.rewrite(|key| {
-            if key == name {
+            if key == name && !key.is_empty() {
                 Change::Remove
             } else {
                 Change::Keep
+            }
+        })
+    }
+
+    /// The header with the cookies alone whose names are so; what has no name has an empty one.
+    pub(crate) fn retain(&self, is_kept: impl Fn(&str) -> bool) -> String {
+        self.rewrite(|key| {
+            if is_kept(key) {
+                Change::Keep
+            } else {
+                Change::Remove
             }
         })
     }
@@ -104,11 +122,8 @@ impl<'a> Cookies<'a> {
         let mut header = String::with_capacity(self.header.len() + 16);
         let (mut is_first, mut is_moved_up) = (true, false);
         for pair in self.pairs() {
-            let changed = match named(pair) {
-                // What is between two semicolons without a name stays.
-                ("", _) => Change::Keep,
-                (name, _) => change(name),
-            };
+            let (name, _) = named(pair);
+            let changed = change(name);
             if changed == Change::Remove {
                 is_moved_up |= is_first;
                 continue;

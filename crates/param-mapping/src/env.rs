@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use http::header::COOKIE;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::address::Place;
@@ -12,7 +13,7 @@ use crate::out::{Out, Text};
 use crate::report::{ChangeKind, Notes};
 use crate::scan::{Entry, Stop, scan};
 use crate::trie::Trie;
-use crate::{Address, json, query};
+use crate::{Address, Cookies, json, query};
 
 /// A document that was looked into.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub(crate) type LookupTable = HashMap<(&'static str, String), String>;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Head<'a> {
     pub(crate) method: Option<&'a Method>,
+    pub(crate) path: Option<&'a str>,
     pub(crate) query: Option<&'a str>,
     pub(crate) headers: Option<&'a HeaderMap>,
     pub(crate) status: Option<StatusCode>,
@@ -97,13 +99,21 @@ impl<'a> Frame<'a> {
 // === impl Head ===
 
 impl Head<'_> {
-    /// Whether there is a header or a query parameter of this name.
+    /// Whether there is a header, a query parameter or a cookie of this name.
     pub(crate) fn holds(&self, address: &Address) -> bool {
         match &address.0 {
             Place::Header(name) => self.headers.is_some_and(|all| all.contains_key(name)),
             Place::Query(name) => self
                 .query
                 .is_some_and(|query| query::values(query, name).next().is_some()),
+            Place::Cookie(name) => {
+                let lines = self.headers.map(|headers| headers.get_all(COOKIE));
+                let mut lines = lines.into_iter().flatten();
+                lines.any(|line| {
+                    let line = str::from_utf8(line.as_bytes()).unwrap_or_default();
+                    Cookies::new(line).get(name).is_some()
+                })
+            }
             _ => false,
         }
     }

@@ -1,43 +1,54 @@
-//! What becomes of the headers, the query and the status.
+//! What becomes of the headers, the cookies, the path, the query and the status.
 
 use std::borrow::Cow;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
-use crate::Address;
 use crate::address::Place;
 use crate::constant::Output;
 use crate::env::Env;
 use crate::plan::check::is_of_connection;
-use crate::query;
 use crate::refusal::Refusal;
 use crate::report::ChangeKind;
 use crate::trie::Mode;
+use crate::{Address, PathTemplate, query};
+
+mod cookies;
+mod path;
+
+use self::path::PathEdits;
 
 /// Collected first and applied at the end: removals, then writes, then what fills gaps, whatever the order of the rules.
 #[derive(Debug, Default)]
 pub(crate) struct HeadEdits<'a> {
     pub(crate) headers: HeaderEdits,
     pub(crate) status: Option<StatusCode>,
-    removed: Vec<&'a str>,
-    allowed: Vec<&'a str>,
-    writes: Vec<Write<&'a str, Cow<'a, str>>>,
+    query: Edits<&'a str, Cow<'a, str>>,
+    path: PathEdits<'a>,
 }
 
 /// Those of the headers, which need nothing of the message any more.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderEdits {
-    removed: Vec<HeaderName>,
-    allowed: Vec<HeaderName>,
-    writes: Vec<Write<HeaderName, HeaderValue>>,
+    lines: Edits<HeaderName, HeaderValue>,
+    cookies: Edits<String, String>,
+}
+
+/// What is done to the parameters of one location, by their names.
+#[derive(Debug)]
+pub(crate) struct Edits<N, V> {
+    pub(crate) removed: Vec<N>,
+    /// Where there are some, all others are removed.
+    pub(crate) allowed: Vec<N>,
+    pub(crate) writes: Vec<Write<N, V>>,
 }
 
 #[derive(Debug)]
-struct Write<N, V> {
-    name: N,
-    values: Vec<V>,
-    mode: Mode,
+pub(crate) struct Write<N, V> {
+    pub(crate) name: N,
+    pub(crate) values: Vec<V>,
+    pub(crate) mode: Mode,
 }
 
 // === impl HeadEdits ===
@@ -46,8 +57,10 @@ impl<'a> HeadEdits<'a> {
     pub(crate) fn remove(&mut self, addresses: &'a [Address]) {
         for address in addresses {
             match &address.0 {
-                Place::Header(name) => self.headers.removed.push(name.clone()),
-                Place::Query(name) => self.removed.push(name),
+                Place::Header(name) => self.headers.lines.removed.push(name.clone()),
+                Place::Query(name) => self.query.removed.push(name),
+                Place::Cookie(name) => self.headers.cookies.removed.push(name.clone()),
+                Place::Segment(_) => self.path.remove(address),
                 _ => {}
             }
         }
@@ -56,8 +69,9 @@ impl<'a> HeadEdits<'a> {
     pub(crate) fn allow(&mut self, addresses: &'a [Address]) {
         for address in addresses {
             match &address.0 {
-                Place::Header(name) => self.headers.allowed.push(name.clone()),
-                Place::Query(name) => self.allowed.push(name),
+                Place::Header(name) => self.headers.lines.allowed.push(name.clone()),
+                Place::Query(name) => self.query.allowed.push(name),
+                Place::Cookie(name) => self.headers.cookies.allowed.push(name.clone()),
                 _ => {}
             }
         }
@@ -66,12 +80,12 @@ impl<'a> HeadEdits<'a> {
     /// Takes what is for the head. The body is written elsewhere.
     pub(crate) fn write(&mut self, output: Output<'a>, mode: Mode) -> Result<(), Refusal> {
         match output {
-            Output::Header(name, values) => self.headers.writes.push(Write {
+            Output::Header(name, values) => self.headers.lines.writes.push(Write {
                 name: name.clone(),
                 values,
                 mode,
             }),
-            Output::Query(name, values) => self.writes.push(Write { name, values, mode }),
+            Output::Query(name, values) => self.query.writes.push(Write { name, values, mode }),
             Output::Status(text) => {
                 let status = text.text.trim_matches('"').parse().ok();
                 let status = status.filter(|status| (200..600).contains(status));
@@ -79,6 +93,17 @@ impl<'a> HeadEdits<'a> {
                 let wrong = || Refusal::bad(&"status", "status must be from 200 to 599".to_owned());
                 self.status = Some(status.ok_or_else(wrong)?);
             }
+            Output::Plain(address, text) => match &address.0 {
+                Place::Cookie(name) => {
+                    let values = vec![cookies::checked(address, name, &text)?];
+                    self.headers.cookies.writes.push(Write {
+                        name: name.clone(),
+                        values,
+                        mode,
+                    });
+                }
+                _ => self.path.write(address, text),
+            },
             Output::Body(_) => {}
         }
         Ok(())
@@ -86,43 +111,73 @@ impl<'a> HeadEdits<'a> {
 
     /// Notes what lists of what is allowed leave out.
     pub(crate) fn note(&self, env: &Env<'_>) {
+        let Edits {
+            removed, allowed, ..
+        } = &self.query;
         if let Some(query) = env.head.query
-            && !self.allowed.is_empty()
+            && !allowed.is_empty()
+            && query::without(query, removed, allowed) != query::without(query, removed, &[])
         {
-            let removed = query::without(query, &self.removed, &[]);
-            if query::without(query, &self.removed, &self.allowed) != removed {
-                env.note(ChangeKind::Dropped, &"query:".into());
-            }
+            env.note(ChangeKind::Dropped, &"query:".into());
         }
-        if let Some(headers) = env.head.headers
-            && !self.headers.allowed.is_empty()
-            && headers
-                .keys()
-                .any(|name| !self.headers.removed.contains(name) && self.headers.leaves_out(name))
-        {
+        let HeaderEdits { lines, cookies } = &self.headers;
+        let Some(headers) = env.head.headers else {
+            return;
+        };
+        let is_left_out = |name| !lines.removed.contains(name) && lines.leaves_out(name);
+        if !lines.allowed.is_empty() && headers.keys().any(is_left_out) {
             env.note(ChangeKind::Dropped, &"header:".into());
+        }
+        if cookies::leave_out(cookies, headers) {
+            env.note(ChangeKind::Dropped, &"cookie:".into());
         }
     }
 
-    /// The URI with its query changed; `None` where it stays.
-    pub(crate) fn uri(&mut self, uri: &Uri) -> Result<Option<Uri>, Refusal> {
-        if self.removed.is_empty() && self.allowed.is_empty() && self.writes.is_empty() {
+    /// The URI with its path and query changed; `None` where it stays.
+    pub(crate) fn uri(
+        &mut self,
+        uri: &Uri,
+        template: Option<&PathTemplate>,
+    ) -> Result<Option<Uri>, Refusal> {
+        let path = self.path.apply(uri.path(), template)?;
+        let query = if self.query.is_empty() {
+            None
+        } else {
+            let original = uri.query().unwrap_or_default();
+            Some(self.query(original)).filter(|query| query != original)
+        };
+        if path.is_none() && query.is_none() {
             return Ok(None);
         }
-        let original = uri.query().unwrap_or_default();
-        self.writes.sort_by_key(|write| write.mode.is_fill());
+        let changed = with_target(uri, path.as_deref(), query.as_deref());
+        changed.map(Some).ok_or_else(|| {
+            let (param, what) = match path {
+                Some(_) => ("path", "path"),
+                None => ("query:", "query"),
+            };
+            let detail = format!("the {what} cannot be written to this target");
+            Refusal::bad(&param, detail)
+        })
+    }
+
+    fn query(&mut self, original: &str) -> String {
+        let Edits {
+            removed,
+            allowed,
+            writes,
+        } = &mut self.query;
+        writes.sort_by_key(|write| write.mode.is_fill());
         let replaces = |write: &&Write<_, _>| matches!(write.mode, Mode::Set | Mode::Replace);
-        let writes = self.writes.iter().filter(replaces);
-        let mut gone = self.removed.clone();
-        gone.extend(writes.map(|write| write.name));
-        let mut query = query::without(original, &gone, &self.allowed);
-        for (index, write) in self.writes.iter().enumerate() {
+        let mut gone = removed.clone();
+        gone.extend(writes.iter().filter(replaces).map(|write| write.name));
+        let mut query = query::without(original, &gone, allowed);
+        for (index, write) in writes.iter().enumerate() {
             let is_there = || query::values(&query, write.name).next().is_some();
             if write.mode.is_fill() && is_there() {
                 continue;
             }
             // Of two rules for one parameter the later one counts.
-            let mut later = self.writes.iter().skip(index + 1).filter(replaces);
+            let mut later = writes.iter().skip(index + 1).filter(replaces);
             if replaces(&write) && later.any(|later| later.name == write.name) {
                 continue;
             }
@@ -134,25 +189,45 @@ impl<'a> HeadEdits<'a> {
                 }
             }
         }
-        if query == original {
-            return Ok(None);
-        }
-        let changed = with_query(uri, &query);
-        changed.map(Some).ok_or_else(|| {
-            let detail = "the query cannot be written to this target";
-            Refusal::bad(&"query:", detail.to_owned())
-        })
+        query
     }
 }
 
 // === impl HeaderEdits ===
 
 impl HeaderEdits {
+    /// Refuses headers to which these cannot be applied.
+    pub(crate) fn check(&self, headers: Option<&HeaderMap>) -> Result<(), Refusal> {
+        match headers {
+            Some(headers) if !self.cookies.is_empty() => cookies::check(headers),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn apply(self, headers: &mut HeaderMap) {
+        let Self { lines, cookies } = self;
+        lines.apply(headers);
+        // A header is the outer place of its cookies.
+        if !cookies.is_empty() {
+            cookies::apply(cookies, headers);
+        }
+    }
+}
+
+// === impl Edits ===
+
+impl<N, V> Edits<N, V> {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.allowed.is_empty() && self.writes.is_empty()
+    }
+}
+
+impl Edits<HeaderName, HeaderValue> {
     fn leaves_out(&self, name: &HeaderName) -> bool {
         !self.allowed.contains(name) && !is_needed(name)
     }
 
-    pub(crate) fn apply(mut self, headers: &mut HeaderMap) {
+    fn apply(mut self, headers: &mut HeaderMap) {
         if !self.allowed.is_empty() {
             let names: Vec<_> = headers.keys().cloned().collect();
             for name in names {
@@ -188,6 +263,17 @@ impl HeaderEdits {
     }
 }
 
+// Not derived: that would ask for defaults of the names and values.
+impl<N, V> Default for Edits<N, V> {
+    fn default() -> Self {
+        Self {
+            removed: Vec::new(),
+            allowed: Vec::new(),
+            writes: Vec::new(),
+        }
+    }
+}
+
 /// What a message cannot be read without, whatever rules allow.
 fn is_needed(name: &HeaderName) -> bool {
     let framing = [
@@ -199,9 +285,10 @@ fn is_needed(name: &HeaderName) -> bool {
     framing.contains(name) || is_of_connection(name)
 }
 
-/// `None` where the target has no query (`*`, an authority), or it is too long for one.
-fn with_query(uri: &Uri, query: &str) -> Option<Uri> {
-    let path = uri.path();
+/// `None` where the target has no path (`*`, an authority), or they are too long for one.
+fn with_target(uri: &Uri, path: Option<&str>, query: Option<&str>) -> Option<Uri> {
+    let path = path.unwrap_or(uri.path());
+    let query = query.or(uri.query()).unwrap_or_default();
     let text = if query.is_empty() {
         path.to_owned()
     } else {

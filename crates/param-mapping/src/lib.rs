@@ -38,7 +38,7 @@
 //! - A caller and an upstream that disagree about names, places and forms of parameters, and nobody can change either.
 //! - Secrets that must not travel on, constants and defaults that every request needs, limits and checks.
 //!
-//! Not for: forms, cookies, parts of the path and streams of events. For calculations there is [`MappingBuilder::function`].
+//! Not for: forms and streams of events. For calculations there is [`MappingBuilder::function`].
 //!
 //! # The language
 //! A rule is a verb with [addresses](Address), the value's way ([`with`](Transform)), [`when`](When), and [`on_error`](OnError). The
@@ -81,7 +81,7 @@
 //! - Missing, `null` and falsy are three things: `null` is there for `require` and is moved; `0`, `false`, `""` and `[]` are values.
 //! - Objects on the way to a body address are made. A number addresses an element that is there. `coerce` is exact or an error.
 //! - Moved values and all that no rule names keep their bytes: `1e400`, 64-bit numbers, escapes, spaces, order. Members given twice pass unless a rule names them.
-//! - Query parameters and headers are texts; in JSON they are strings. Several of one name move together to the head, and to the body by
+//! - Query parameters, headers, cookies and parts of the path are texts; in JSON they are strings. Several of one name move together to the head, and to the body by
 //!   `coerce: array` or `join` alone.
 //!
 //! | the body | what happens |

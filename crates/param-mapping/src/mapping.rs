@@ -307,6 +307,7 @@ impl MappingBuilder {
                 functions: &self.functions,
                 #[cfg(feature = "generate")]
                 sources: &self.sources,
+                route: &self.route,
             };
             let program = program(rules.rules, settings)?;
             Ok(Plan::new(side, program, self.max_body_bytes))

@@ -242,7 +242,9 @@ impl Plan {
             };
             emit(&emitter, frame.as_ref(), text, body)?
         };
-        let uri = uri.map(|uri| edits.uri(uri)).transpose()?.flatten();
+        edits.headers.check(head.headers)?;
+        let uri = uri.map(|uri| edits.uri(uri, program.template.as_ref()));
+        let uri = uri.transpose()?.flatten();
         edits.note(&env);
         notes.tell(self.side);
         Ok(Changes {
@@ -297,6 +299,7 @@ fn emit(
 fn head_of_request(parts: &Parts) -> Head<'_> {
     Head {
         method: Some(&parts.method),
+        path: Some(parts.uri.path()),
         query: parts.uri.query(),
         headers: Some(&parts.headers),
         status: None,
@@ -413,7 +416,7 @@ impl Step {
             Task::Constant(_) => target.filter(|_| adds),
             #[cfg(feature = "generate")]
             Task::Generate(_) => target.filter(|_| adds),
-            Task::Template(_) | Task::Sum(_) => {
+            Task::Template(_) | Task::Path(..) | Task::Sum(_) => {
                 target.filter(|_| adds && !self.reach.body_in_source)
             }
             Task::Nothing | Task::Each(..) => None,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::Address;
 use crate::condition::Condition;
 use crate::constant::Constant;
 #[cfg(feature = "generate")]
@@ -13,6 +12,7 @@ use crate::pipe::Pipe;
 use crate::read::Read;
 use crate::rule::OnError;
 use crate::trie::{Each, Mode, Trie};
+use crate::{Address, PathTemplate};
 
 mod apart;
 pub(crate) mod check;
@@ -31,6 +31,8 @@ pub(crate) struct Program {
     pub(crate) starts_empty: bool,
     /// A rule says `path` from the end of an array.
     pub(crate) needs_length: bool,
+    /// The form of the path, where a rule names a part of it.
+    pub(crate) template: Option<PathTemplate>,
 }
 
 /// One rule, or one of several that stand for it.
@@ -65,6 +67,8 @@ pub(crate) enum Task {
     Constant(Vec<Constant>),
     First(Vec<Read>),
     Template(Vec<Part>),
+    /// A path, with what stands for its names.
+    Path(PathTemplate, Vec<Read>),
     Sum(Vec<Read>),
     #[cfg(feature = "generate")]
     Generate(Generator),
@@ -168,6 +172,7 @@ impl Program {
             unmapped: Unmapped::Pass,
             starts_empty: false,
             needs_length: false,
+            template: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use http::header::COOKIE;
 use http::{HeaderName, HeaderValue};
 use portcullis_gateway_error::InvalidConfig;
 
@@ -12,7 +13,7 @@ use crate::constant::Output;
 use crate::env::{Env, Frame};
 use crate::out::Text;
 use crate::refusal::Refusal;
-use crate::{Address, json, query};
+use crate::{Address, Cookies, PathTemplate, json, query};
 
 /// An address, bound to a plan.
 #[derive(Debug)]
@@ -36,6 +37,9 @@ pub(crate) enum ReadKind {
     },
     Query(String),
     Header(HeaderName),
+    Cookie(String),
+    Segment(Box<PathTemplate>, String),
+    Path,
     Method,
     Status,
     Secret(Secret),
@@ -52,6 +56,8 @@ pub(crate) enum Found<'a> {
     Query(Vec<&'a str>),
     /// Not empty.
     Header(Vec<&'a HeaderValue>),
+    /// Not encoded, and not empty.
+    Plain(Vec<Cow<'a, [u8]>>),
 }
 
 // === impl Read ===
@@ -90,6 +96,28 @@ impl Read {
                 let values: Vec<_> = headers.get_all(name).iter().collect();
                 (!values.is_empty()).then_some(Found::Header(values))
             }
+            ReadKind::Cookie(name) => {
+                let mut values = Vec::new();
+                for line in cookie_lines(env) {
+                    let line = header_line(line, &self.address)?;
+                    let cookies = Cookies::new(line);
+                    let named = cookies.values(name);
+                    values.extend(named.map(|value| Cow::Borrowed(value.as_bytes())));
+                }
+                (!values.is_empty()).then_some(Found::Plain(values))
+            }
+            ReadKind::Segment(template, name) => {
+                let Some(path) = env.head.path else {
+                    return Ok(None);
+                };
+                let part = template.get(path, name);
+                let part = part.map_err(|_| bad_encoding(&self.address))?;
+                part.map(|part| Found::Plain(vec![bytes(part)]))
+            }
+            ReadKind::Path => env
+                .head
+                .path
+                .map(|path| Found::Plain(vec![path.as_bytes().into()])),
             ReadKind::Method => env
                 .head
                 .method
@@ -143,10 +171,24 @@ impl Read {
                 .head
                 .headers
                 .is_some_and(|headers| headers.contains_key(name)),
+            ReadKind::Cookie(_) | ReadKind::Segment(..) => self.find(env)?.is_some(),
+            ReadKind::Path => env.head.path.is_some(),
             ReadKind::Method => env.head.method.is_some(),
             ReadKind::Status => env.head.status.is_some(),
             ReadKind::Secret(_) => true,
         })
+    }
+
+    /// Whether what is there has no type but that of a text.
+    pub(crate) const fn is_text(&self) -> bool {
+        matches!(
+            self.kind,
+            ReadKind::Query(_)
+                | ReadKind::Header(_)
+                | ReadKind::Cookie(_)
+                | ReadKind::Segment(..)
+                | ReadKind::Path
+        )
     }
 
     fn twice(&self) -> Refusal {
@@ -245,11 +287,14 @@ impl<'a> Found<'a> {
             Place::Query(name) => Output::Query(name, self.into_query(from, to)?),
             Place::Header(name) => Output::Header(name, self.into_headers(from, to)?),
             Place::Status => Output::Status(self.into_json(from)?),
+            Place::Cookie(_) | Place::Segment(_) | Place::WholePath => {
+                Output::Plain(to, self.into_plain(from, to)?)
+            }
             _ => Output::Body(self.into_json(from)?),
         })
     }
 
-    /// One JSON value. Of a query parameter or header it is a string.
+    /// One JSON value. Of all that is no JSON it is a string.
     pub(crate) fn into_json(self, from: &dyn fmt::Display) -> Result<Text<'a>, Refusal> {
         let (count, first) = match self {
             Self::Json(text) => return Ok(text),
@@ -261,14 +306,52 @@ impl<'a> Found<'a> {
                 let first = values.first().map(|value| header_text(value, from));
                 (values.len(), first)
             }
+            Self::Plain(values) => {
+                let count = values.len();
+                let first = values.into_iter().next();
+                (count, first.map(|value| plain_text(value, from)))
+            }
         };
         // A body holds one value at one place; to choose among several would hide some from whoever looks at the others.
         match first {
             Some(text) if count == 1 => Ok(Text::made(json::encode_string(&text?))),
-            _ => {
-                let detail = format!("{from} is given {count} times, once is what fits");
-                Err(Refusal::bad(&from, detail))
+            _ => Err(too_many(from, count)),
+        }
+    }
+
+    /// One text, as bytes that are not encoded.
+    fn into_plain(self, from: &dyn fmt::Display, to: &Address) -> Result<Cow<'a, [u8]>, Refusal> {
+        let mut values = self.into_bytes(from, to)?;
+        match values.pop() {
+            Some(value) if values.is_empty() => Ok(value),
+            _ => Err(too_many(from, values.len() + 1)),
+        }
+    }
+
+    /// All values, as bytes that are not encoded.
+    fn into_bytes(
+        self,
+        from: &dyn fmt::Display,
+        to: &Address,
+    ) -> Result<Vec<Cow<'a, [u8]>>, Refusal> {
+        match self {
+            Self::Json(Text {
+                text: Cow::Borrowed(text),
+                ..
+            }) => Ok(vec![bytes(scalar(text, from, to)?)]),
+            Self::Json(text) => {
+                let text = scalar(&text.text, from, to)?.into_owned();
+                Ok(vec![bytes(text.into())])
             }
+            Self::Query(values) => values
+                .into_iter()
+                .map(|value| decoded(value, from).map(bytes))
+                .collect(),
+            Self::Header(values) => {
+                let values = values.into_iter();
+                Ok(values.map(|value| value.as_bytes().into()).collect())
+            }
+            Self::Plain(values) => Ok(values),
         }
     }
 
@@ -284,6 +367,10 @@ impl<'a> Found<'a> {
             Self::Header(values) => values
                 .into_iter()
                 .map(|value| header_text(value, from).map(made))
+                .collect(),
+            Self::Plain(values) => values
+                .into_iter()
+                .map(|value| plain_text(value, from).map(made))
                 .collect(),
         }
     }
@@ -301,6 +388,7 @@ impl<'a> Found<'a> {
                 let values = values.into_iter();
                 values.map(|value| encode(value.as_bytes())).collect()
             }
+            Self::Plain(values) => values.iter().map(|value| encode(value)).collect(),
         })
     }
 
@@ -309,19 +397,22 @@ impl<'a> Found<'a> {
         from: &dyn fmt::Display,
         to: &Address,
     ) -> Result<Vec<HeaderValue>, Refusal> {
-        let header = |text: &str| {
+        let header = |text: &[u8]| {
             // Not `from_str`, which takes ASCII only.
-            HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+            HeaderValue::from_bytes(text).map_err(|_| {
                 let detail = format!("{from} holds a character that {to} cannot hold");
                 Refusal::bad(&from, detail)
             })
         };
         match self {
-            Self::Json(text) => Ok(vec![header(&scalar(&text.text, from, to)?)?]),
+            Self::Json(text) => Ok(vec![header(scalar(&text.text, from, to)?.as_bytes())?]),
             Self::Query(values) => {
                 let values = values.into_iter();
-                values.map(|value| header(&decoded(value, from)?)).collect()
+                values
+                    .map(|value| header(decoded(value, from)?.as_bytes()))
+                    .collect()
             }
+            Self::Plain(values) => values.iter().map(|value| header(value)).collect(),
             Self::Header(values) => Ok(values.into_iter().cloned().collect()),
         }
     }
@@ -337,8 +428,37 @@ fn header_text<'a>(
     value: &'a HeaderValue,
     from: &dyn fmt::Display,
 ) -> Result<Cow<'a, str>, Refusal> {
-    let text = str::from_utf8(value.as_bytes()).map_err(|_| bad_encoding(from))?;
-    Ok(Cow::Borrowed(text))
+    header_line(value, from).map(Cow::Borrowed)
+}
+
+fn header_line<'a>(value: &'a HeaderValue, from: &dyn fmt::Display) -> Result<&'a str, Refusal> {
+    str::from_utf8(value.as_bytes()).map_err(|_| bad_encoding(from))
+}
+
+fn cookie_lines<'a>(env: &Env<'a>) -> impl Iterator<Item = &'a HeaderValue> {
+    let lines = env.head.headers.map(|headers| headers.get_all(COOKIE));
+    lines.into_iter().flatten()
+}
+
+fn plain_text<'a>(value: Cow<'a, [u8]>, from: &dyn fmt::Display) -> Result<Cow<'a, str>, Refusal> {
+    Ok(match value {
+        Cow::Borrowed(value) => {
+            Cow::Borrowed(str::from_utf8(value).map_err(|_| bad_encoding(from))?)
+        }
+        Cow::Owned(value) => Cow::Owned(String::from_utf8(value).map_err(|_| bad_encoding(from))?),
+    })
+}
+
+fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+fn too_many(from: &dyn fmt::Display, count: usize) -> Refusal {
+    let detail = format!("{from} is given {count} times, once is what fits");
+    Refusal::bad(&from, detail)
 }
 
 /// The text of a string, a number or a boolean, which is all that a header or a query can hold.

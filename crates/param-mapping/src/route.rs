@@ -1,6 +1,8 @@
 use http::Method;
 use portcullis_gateway_error::InvalidConfig;
 
+use crate::{InvalidPathTemplate, PathTemplate};
+
 /// Which requests a [`Mapping`](crate::Mapping) is for: by the path, and by the method. All others pass as they are, and so do their responses.
 ///
 /// ```
@@ -16,8 +18,14 @@ use portcullis_gateway_error::InvalidConfig;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Route {
     /// `None` for any path.
-    path: Option<Vec<Part>>,
+    path: Option<Pattern>,
     methods: Vec<Method>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Pattern {
+    text: String,
+    parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,6 +33,8 @@ enum Part {
     Text(String),
     /// One segment, and not an empty one.
     Any,
+    /// One segment that begins and ends so, with something between.
+    Between(String, String),
     /// All that is left.
     Rest,
 }
@@ -32,8 +42,10 @@ enum Part {
 // === impl Route ===
 
 impl Route {
-    /// Requests to paths that look like this: `{name}` is one segment, and `{*name}` at the end is all that is left. What is not in braces
-    /// is compared as it is sent, encoded.
+    /// Requests to paths that look like this: `{name}` is one segment or a part of one, as in `/models/{model}:generate`, and `{*name}` at the
+    /// end is all that is left. What is not in braces is compared as it is sent, encoded.
+    ///
+    /// The names of parts are what `path:{name}` is about.
     ///
     /// # Errors
     /// When the pattern does not start with `/`, or has braces that stand otherwise.
@@ -48,22 +60,29 @@ impl Route {
             if parts.last() == Some(&Part::Rest) {
                 return Err(InvalidConfig::whole("`{*name}` must be the last segment"));
             }
-            let name = segment
-                .strip_prefix('{')
-                .and_then(|rest| rest.strip_suffix('}'));
-            parts.push(match name {
-                Some(name) if name.starts_with('*') => Part::Rest,
-                Some(name) if !name.is_empty() && !name.contains(['{', '}']) => Part::Any,
-                None if !segment.contains(['{', '}']) => Part::Text(segment.to_owned()),
-                _ => {
-                    return Err(InvalidConfig::whole(format!(
-                        "`{segment}` is neither a text nor `{{name}}`"
-                    )));
+            let neither =
+                || InvalidConfig::whole(format!("`{segment}` is neither a text nor `{{name}}`"));
+            let Some((before, rest)) = segment.split_once('{') else {
+                if segment.contains('}') {
+                    return Err(neither());
                 }
+                parts.push(Part::Text(segment.to_owned()));
+                continue;
+            };
+            let (name, after) = rest.split_once('}').ok_or_else(neither)?;
+            if name.is_empty() || [before, name, after].concat().contains(['{', '}']) {
+                return Err(neither());
+            }
+            parts.push(match (before, name.starts_with('*'), after) {
+                ("", true, "") => Part::Rest,
+                ("", false, "") => Part::Any,
+                (before, false, after) => Part::Between(before.to_owned(), after.to_owned()),
+                (_, true, _) => return Err(neither()),
             });
         }
+        let text = pattern.to_owned();
         Ok(Self {
-            path: Some(parts),
+            path: Some(Pattern { text, parts }),
             methods: Vec::new(),
         })
     }
@@ -90,7 +109,7 @@ impl Route {
         if !self.methods.is_empty() && !self.methods.contains(method) {
             return false;
         }
-        let Some(parts) = &self.path else {
+        let Some(Pattern { parts, .. }) = &self.path else {
             return true;
         };
         let Some(segments) = path.strip_prefix('/') else {
@@ -102,6 +121,10 @@ impl Route {
                 (Part::Rest, rest) => return rest.is_some_and(|rest| !rest.is_empty()),
                 (Part::Text(text), Some(segment)) => text == segment,
                 (Part::Any, Some(segment)) => !segment.is_empty(),
+                (Part::Between(before, after), Some(segment)) => segment
+                    .strip_prefix(&**before)
+                    .and_then(|rest| rest.strip_suffix(&**after))
+                    .is_some_and(|between| !between.is_empty()),
                 (_, None) => false,
             };
             if !fits {
@@ -109,6 +132,15 @@ impl Route {
             }
         }
         segments.next().is_none()
+    }
+
+    /// The form of the paths, with the names of their parts; `None` for any path.
+    pub(crate) fn template(&self) -> Option<Result<PathTemplate, InvalidPathTemplate>> {
+        let Pattern { text, parts } = self.path.as_ref()?;
+        Some(match (parts.last(), text.rsplit_once('/')) {
+            (Some(Part::Rest), Some((start, _))) => PathTemplate::beginning(start),
+            _ => text.parse(),
+        })
     }
 }
 
@@ -137,6 +169,10 @@ mod tests {
             ("/v1/{*rest}", "/v1", false),
             ("/v1/{*rest}", "/v1/", false),
             ("/v1", "*", false),
+            ("/m/{x}:run", "/m/a:run", true),
+            ("/m/{x}:run", "/m/:run", false),
+            ("/m/{x}:run", "/m/a", false),
+            ("/m/a-{x}", "/m/a-b", true),
         ] {
             let route = Route::new(pattern).unwrap();
 
@@ -154,7 +190,9 @@ mod tests {
             ("v1", "`v1` does not start with `/`"),
             ("/{*a}/b", "`{*name}` must be the last segment"),
             ("/{}", "`{}` is neither a text nor `{name}`"),
-            ("/a{b}", "`a{b}` is neither a text nor `{name}`"),
+            ("/a{*b}", "`a{*b}` is neither a text nor `{name}`"),
+            ("/{a}{b}", "`{a}{b}` is neither a text nor `{name}`"),
+            ("/a}", "`a}` is neither a text nor `{name}`"),
         ] {
             assert_eq!(Route::new(pattern).unwrap_err().to_string(), expected);
         }

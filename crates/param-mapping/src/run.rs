@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 use crate::report::{ChangeKind, Seen};
 use crate::rule::OnError;
 use crate::scan::Stop;
-use crate::{Address, json, number};
+use crate::{Address, PathTemplate, json, number};
 
 /// What a step comes to.
 #[derive(Debug)]
@@ -202,6 +202,7 @@ impl Step {
                 let from = From::Words("what is generated");
                 (Some(Found::Json(Text::made(made))), from)
             }
+            Task::Path(template, reads) => (path(template, reads, env)?, From::Words("the path")),
             Task::Sum(reads) => (sum(reads, env)?, From::Words("the sum")),
             Task::Each(read, each) => {
                 let from = From::Address(&read.address);
@@ -341,6 +342,33 @@ fn template<'a>(parts: &'a [Part], env: &Env<'a>) -> Result<Option<Found<'a>>, R
         }
     }
     Ok(Some(Found::Json(Text::made(json::encode_string(&text)))))
+}
+
+/// A path whose names are the places of what is read.
+fn path<'a>(
+    template: &PathTemplate,
+    reads: &'a [Read],
+    env: &Env<'a>,
+) -> Result<Option<Found<'a>>, Refusal> {
+    let mut texts = Vec::with_capacity(reads.len());
+    for read in reads {
+        let Some(found) = read.find(env)? else {
+            return Ok(None);
+        };
+        let value = found.into_json(&read.address)?;
+        texts.push(scalar(&value.text, &read.address, &"a path")?.into_owned());
+    }
+    let named = |name: &str| {
+        let index: usize = name.parse().ok()?;
+        texts.get(index).map(String::as_str)
+    };
+    match template.expand(named) {
+        Ok(path) => Ok(Some(Found::Plain(vec![path.into_bytes().into()]))),
+        Err(error) => {
+            let detail = format!("path cannot be written: {error}");
+            Err(Refusal::bad(&"path", detail))
+        }
+    }
 }
 
 fn sum<'a>(reads: &'a [Read], env: &Env<'a>) -> Result<Option<Found<'a>>, Refusal> {

@@ -213,4 +213,4 @@ impl JsonSchema for When {
 }
 
 /// What an address begins with. The rest is for the parser.
-const ADDRESS: &str = r"^(status|method|event)$|^(body|item|data):($|/|\$)|^(query|header|cookie|form|var):.|^path:\{.+\}$|^secret:(env|file):.";
+const ADDRESS: &str = r"^(status|method|path|event)$|^(body|item|data):($|/|\$)|^(query|header|cookie|form|var):.|^path:\{.+\}$|^secret:(env|file):.";

@@ -16,7 +16,7 @@ use crate::read::{Read, ReadKind, Secret};
 use crate::rule::Verb;
 use crate::trie::{Each, Trie};
 use crate::when::When;
-use crate::{Address, Rule};
+use crate::{Address, Cookies, PathTemplate, Route, Rule};
 
 /// What the rules of one side have in common.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Settings<'s> {
     pub(crate) functions: &'s HashMap<String, Function>,
     #[cfg(feature = "generate")]
     pub(crate) sources: &'s Sources,
+    pub(crate) route: &'s Route,
 }
 
 /// Where rules stand: the documents that they can name, and what one rule was seen to need.
@@ -38,6 +39,8 @@ pub(crate) struct Scope<'s> {
     item: Option<&'s mut Trie>,
     pub(crate) reach: Reach,
     needs_length: bool,
+    /// The form of the path, once a rule named a part of it.
+    template: Option<PathTemplate>,
 }
 
 /// A rule with the way to it, for whoever tells of a mistake.
@@ -74,11 +77,14 @@ pub(crate) fn program(rules: Vec<Rule>, settings: Settings<'_>) -> Result<Progra
         item: None,
         reach: Reach::default(),
         needs_length: false,
+        template: None,
     };
     let steps = scope.rules(rules.collect())?;
+    let template = scope.template;
     Ok(Program {
         steps,
         keep: None,
+        template,
         trie,
         unmapped: settings.unmapped,
         starts_empty: settings.base == Base::Empty,
@@ -226,6 +232,7 @@ impl Scope<'_> {
             item: Some(&mut trie),
             reach: Reach::default(),
             needs_length: false,
+            template: None,
         };
         let keep = keep.map(|keep| scope.condition(keep)).transpose();
         let keep = keep.map_err(|mistake| mistake.within("keep"))?;
@@ -242,6 +249,7 @@ impl Scope<'_> {
             unmapped: Unmapped::Pass,
             starts_empty: false,
             needs_length,
+            template: None,
         })
     }
 
@@ -323,7 +331,14 @@ impl Scope<'_> {
                 }
             }
             Place::Header(name) => ReadKind::Header(name.clone()),
-            Place::Query(_) | Place::Method if side == Side::Response => {
+            Place::Cookie(_) if side == Side::Response => {
+                return Err(InvalidConfig::whole(format!(
+                    "`{address}` is no part of a response, `header:set-cookie` is"
+                )));
+            }
+            Place::Query(_) | Place::Method | Place::Segment(_) | Place::WholePath
+                if side == Side::Response =>
+            {
                 return Err(InvalidConfig::whole(format!(
                     "`{address}` is no part of a response"
                 )));
@@ -343,13 +358,24 @@ impl Scope<'_> {
                 self.reach.other = true;
                 ReadKind::Status
             }
+            Place::Cookie(name) => {
+                self.reach.other = true;
+                if let Err(invalid) = Cookies::new("").set(name, "") {
+                    return Err(InvalidConfig::whole(invalid.to_string()));
+                }
+                ReadKind::Cookie(name.clone())
+            }
+            Place::WholePath => {
+                self.reach.other = true;
+                ReadKind::Path
+            }
+            Place::Segment(name) => {
+                self.reach.other = true;
+                ReadKind::Segment(Box::new(self.part_of_path(name)?), name.clone())
+            }
             Place::SecretEnv(name) => ReadKind::Secret(Secret::from_env(name)?),
             Place::SecretFile(path) => ReadKind::Secret(Secret::from_file(path)?),
-            Place::Cookie(_)
-            | Place::Segment(_)
-            | Place::Form(_)
-            | Place::Var(_)
-            | Place::Event => {
+            Place::Form(_) | Place::Var(_) | Place::Event => {
                 return Err(InvalidConfig::whole(format!(
                     "`{address}` is not supported here"
                 )));
@@ -359,6 +385,21 @@ impl Scope<'_> {
             address: address.clone(),
             kind,
         })
+    }
+
+    /// The form of the path, in which a part has this name.
+    fn part_of_path(&mut self, name: &str) -> Result<PathTemplate, InvalidConfig> {
+        let template = self.settings.route.template().ok_or_else(|| {
+            InvalidConfig::whole("parts of the path have no names: give the mapping a route")
+        })?;
+        let template = template.map_err(|invalid| InvalidConfig::whole(invalid.to_string()))?;
+        if !template.names().any(|known| known == name) {
+            return Err(InvalidConfig::whole(format!(
+                "the route of the mapping names no part `{{{name}}}`"
+            )));
+        }
+        self.template = Some(template.clone());
+        Ok(template)
     }
 
     pub(crate) fn when(&mut self, rule: &Rule) -> Result<Option<Condition>, InvalidConfig> {

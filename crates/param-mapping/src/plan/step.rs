@@ -13,7 +13,7 @@ use crate::generate::make::Generator;
 use crate::pipe::Pipe;
 use crate::rule::{OnError, Source, Verb};
 use crate::trie::{Each, Mode, Write};
-use crate::{Address, Rule};
+use crate::{Address, InvalidPathTemplate, Rule};
 
 // === impl Scope ===
 
@@ -116,6 +116,9 @@ impl Scope<'_> {
             }
         }
         self.reach.body_in_source = step.task.reads_body();
+        if matches!(step.task, Task::Path(..)) && !rule.with.is_empty() {
+            return Err(InvalidConfig::new("with", "has no meaning beside `path`"));
+        }
         for (at, transform) in rule.with.iter().enumerate() {
             let within = |mistake: InvalidConfig| {
                 mistake
@@ -197,6 +200,10 @@ impl Scope<'_> {
                     "needs the feature `generate`",
                 ));
             }
+            Some(Source::Template(text)) if *rule.at == [Address(Place::WholePath)] => {
+                let path = self.path_template(text);
+                path.map_err(|mistake| mistake.within("template"))?
+            }
             Some(Source::Template(text)) => {
                 let parts = self.template(text);
                 Task::Template(parts.map_err(|mistake| mistake.within("template"))?)
@@ -235,6 +242,28 @@ impl Scope<'_> {
         plain.push_str(rest);
         parts.push(Part::Text(plain));
         Ok(parts)
+    }
+
+    /// A path whose parts are filled: what stands for an address is written as one part, or as one with the text around it.
+    fn path_template(&mut self, text: &str) -> Result<Task, InvalidConfig> {
+        let mut path = String::new();
+        let mut reads = Vec::new();
+        for part in self.template(text)? {
+            match part {
+                Part::Text(text) if text.contains(['{', '}']) => {
+                    return Err(InvalidConfig::whole("no path has braces"));
+                }
+                Part::Text(text) => path.push_str(&text),
+                Part::Value(read) => {
+                    path.push_str(&format!("{{{}}}", reads.len()));
+                    reads.push(read);
+                }
+            }
+        }
+        let template = path.parse();
+        let template = template
+            .map_err(|invalid: InvalidPathTemplate| InvalidConfig::whole(invalid.to_string()))?;
+        Ok(Task::Path(template, reads))
     }
 
     /// A `for_each` that writes elsewhere.
@@ -282,8 +311,12 @@ impl Scope<'_> {
                     .change(node, |node| node.removed.push(index));
             } else {
                 self.changes_head(address).map_err(within)?;
-                if *address == Address(Place::Status) {
-                    return Err(within(InvalidConfig::whole("`status` cannot be removed")));
+                if matches!(
+                    address.0,
+                    Place::Status | Place::Segment(_) | Place::WholePath
+                ) {
+                    let why = format!("`{address}` cannot be removed");
+                    return Err(within(InvalidConfig::whole(why)));
                 }
                 step.removed.push(address.clone());
             }
@@ -321,6 +354,10 @@ impl Scope<'_> {
                 ))));
             } else {
                 self.changes_head(address).map_err(within)?;
+                if matches!(address.0, Place::Segment(_) | Place::WholePath) {
+                    let why = format!("`{address}` stands alone");
+                    return Err(within(InvalidConfig::whole(why)));
+                }
                 step.allowed.push(address.clone());
             }
         }
@@ -337,8 +374,24 @@ impl Scope<'_> {
         if !target.is_json() {
             self.changes_head(target)?;
             let is_status = *target == Address(Place::Status);
-            if is_status && !matches!(step.mode, Mode::Set | Mode::Replace) {
-                return Err(InvalidConfig::whole("`status` is always there: `set` it"));
+            let is_always_there =
+                is_status || matches!(target.0, Place::Segment(_) | Place::WholePath);
+            if is_always_there && !matches!(step.mode, Mode::Set | Mode::Replace) {
+                let why = format!("`{target}` is always there: `set` it");
+                return Err(InvalidConfig::whole(why));
+            }
+            if *target == Address(Place::WholePath)
+                && !matches!(step.task, Task::Constant(_) | Task::Path(..))
+            {
+                return Err(InvalidConfig::whole(
+                    "`path` is written by `set` with `value` or `template`",
+                ));
+            }
+            if matches!(target.0, Place::Cookie(_))
+                && matches!(step.mode, Mode::Append | Mode::Prepend)
+            {
+                let why = format!("`{target}` is one cookie: `set` it");
+                return Err(InvalidConfig::whole(why));
             }
             if step.mode == Mode::Merge {
                 return Err(InvalidConfig::whole(format!(
@@ -471,6 +524,7 @@ impl Task {
                     .iter()
                     .any(|part| matches!(part, Part::Value(read) if read.address.is_json()));
             }
+            Self::Path(_, reads) => reads,
             Self::Each(..) => return true,
             Self::Test(read, _) => std::slice::from_ref(read),
             Self::Nothing | Self::Constant(_) => &[],

@@ -12,6 +12,8 @@ mod known_bugs;
 mod operations;
 #[cfg(all(feature = "generate", feature = "schema"))]
 mod pages;
+#[cfg(feature = "config")]
+mod places;
 mod reference;
 mod refusals;
 #[cfg(feature = "config")]

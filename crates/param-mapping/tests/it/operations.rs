@@ -766,14 +766,6 @@ fn every_mistake_is_found_when_the_mapping_is_built() {
         ),
         ("{update: body:/a}", "rules[0]: `update` needs `with`"),
         (
-            "{copy: cookie:a, to: header:x}",
-            "rules[0].copy: `cookie:a` is not supported here",
-        ),
-        (
-            "{copy: 'path:{a}', to: header:x}",
-            "rules[0].copy: `path:{a}` is not supported here",
-        ),
-        (
             "{set: form:a, value: 1}",
             "rules[0].set: `form:a` is not supported here",
         ),
