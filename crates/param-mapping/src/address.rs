@@ -22,11 +22,12 @@ use self::path::Segment;
 /// | `cookie:x` | the cookies of this name in a request ([RFC 6265]) | yes | yes, not `append` |
 /// | `path:{x}` | the part of the path with this name in the route of the mapping, decoded | yes | yes, as one part; never removed |
 /// | `path` | the path as it is sent, encoded | yes | `set` with `value` or `template`, in which each `{address}` is one part |
+/// | `form:x` | the fields of this name in a form, decoded; of a part of `multipart/form-data` its bytes ([RFC 7578]) | yes | yes |
 /// | `method` | the method of a request | yes | no |
 /// | `status` | the status of a response | yes | yes |
 /// | `secret:env:NAME`, `secret:file:PATH` | a text that is read when the mapping is built, and never shown | yes | no |
 ///
-/// `form:x`, `var:x`, `event` and `data:/a` are addresses too, for which there is no rule yet.
+/// `var:x`, `event` and `data:/a` are addresses too, for which there is no rule yet.
 ///
 /// ```
 /// use portcullis_param_mapping::Address;
@@ -41,6 +42,7 @@ use self::path::Segment;
 ///
 /// [RFC 6901]: https://www.rfc-editor.org/rfc/rfc6901
 /// [RFC 9535]: https://www.rfc-editor.org/rfc/rfc9535
+/// [RFC 7578]: https://www.rfc-editor.org/rfc/rfc7578
 /// [RFC 6265]: https://www.rfc-editor.org/rfc/rfc6265#section-4.2
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Address(pub(crate) Place);
@@ -94,6 +96,15 @@ impl Address {
 
     pub(crate) const fn is_json(&self) -> bool {
         matches!(self.0, Place::Pointer(..) | Place::Path(..))
+    }
+
+    pub(crate) const fn is_form(&self) -> bool {
+        matches!(self.0, Place::Form(_))
+    }
+
+    /// Whether it is in the body.
+    pub(crate) const fn is_late(&self) -> bool {
+        self.is_json() || self.is_form()
     }
 
     /// Whether it is a document as a whole.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::address::Place;
 use crate::out::Text;
-use crate::{Address, Cookies, PathTemplate, json, query};
+use crate::{Address, Cookies, PathTemplate, fields, json, query};
 
 /// A value as its target takes it, made once.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) enum Constant {
     /// Percent-encoded.
     Query(String),
     Header(HeaderValue),
-    /// As it is, for a cookie or the path.
+    /// As it is, for a cookie, the path or a form.
     Plain(String),
 }
 
@@ -31,6 +31,7 @@ pub(crate) enum Output<'a> {
     Status(Text<'a>),
     /// Not encoded, but for the path as a whole.
     Plain(&'a Address, Cow<'a, [u8]>),
+    Field(&'a str, Vec<fields::Value<'a>>),
 }
 
 // === impl Constant ===
@@ -44,6 +45,7 @@ impl Constant {
                 | Place::Cookie(_)
                 | Place::Segment(_)
                 | Place::WholePath
+                | Place::Form(_)
         );
         if !is_text {
             return Ok(Self::Json(value.to_string()));
@@ -78,6 +80,13 @@ impl Constant {
             (Self::Header(value), Place::Header(name)) => Output::Header(name, vec![value.clone()]),
             (Self::Query(text), Place::Query(name)) => Output::Query(name, vec![text.into()]),
             (Self::Json(text), Place::Status) => Output::Status(Text::constant(text)),
+            (Self::Plain(text), Place::Form(name)) => {
+                let value = fields::Value {
+                    bytes: text.as_bytes().into(),
+                    from: None,
+                };
+                Output::Field(name, vec![value])
+            }
             (Self::Plain(text), _) => Output::Plain(target, text.as_bytes().into()),
             (Self::Json(text) | Self::Query(text), _) => Output::Body(Text::constant(text)),
             (Self::Header(_), _) => unreachable!("a constant is made for its target alone"),
@@ -103,6 +112,7 @@ fn check(target: &Address, text: &str) -> Result<(), InvalidConfig> {
                 ))),
             }
         }
+        Place::Form(_) => Ok(()),
         // What it stands between is known where it is written.
         _ => PathTemplate::check(text).map_err(|error| whole(&error)),
     }

@@ -13,7 +13,7 @@ use crate::out::{Out, Text};
 use crate::report::{ChangeKind, Notes};
 use crate::scan::{Entry, Stop, scan};
 use crate::trie::Trie;
-use crate::{Address, Cookies, json, query};
+use crate::{Address, Cookies, Form, json, query};
 
 /// A document that was looked into.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub(crate) struct Frame<'a> {
 pub(crate) struct Env<'a> {
     pub(crate) head: Head<'a>,
     pub(crate) body: Option<&'a Frame<'a>>,
+    pub(crate) form: Option<&'a Form>,
     pub(crate) item: Option<Item<'a>>,
     /// What was looked up in this message, so that each table is made once however many elements ask.
     pub(crate) lookups: Option<&'a Lookups>,
@@ -122,6 +123,14 @@ impl Head<'_> {
 // === impl Env ===
 
 impl<'a> Env<'a> {
+    /// Whether there is something at an address of the head or a form.
+    pub(crate) fn holds(&self, address: &Address) -> bool {
+        match &address.0 {
+            Place::Form(name) => self.form.is_some_and(|form| form.field(name).is_some()),
+            _ => self.head.holds(address),
+        }
+    }
+
     /// Notes a change at an address.
     pub(crate) fn note(&self, kind: ChangeKind, address: &Arc<str>) {
         if let Some(notes) = self.notes {
@@ -141,6 +150,7 @@ impl<'a> Env<'a> {
         Env {
             head: self.head,
             body: self.body,
+            form: self.form,
             lookups: self.lookups,
             notes: self.notes,
             item: Some(Item {

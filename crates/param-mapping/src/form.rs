@@ -81,6 +81,13 @@ pub enum FormEdit<'a> {
         /// The value, not encoded.
         value: &'a [u8],
     },
+    /// Adds a field in front of all; the one that was added last comes first.
+    AddFirst {
+        /// The name.
+        name: &'a str,
+        /// The value, not encoded.
+        value: &'a [u8],
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +150,11 @@ impl Form {
             .map_or(self.tail.start, |field| field.whole.start);
         output.keep(0..first);
         let mut is_first = true;
+        for edit in edits.iter().rev() {
+            if let FormEdit::AddFirst { name, value } = edit {
+                self.add(name, value, &mut output, &mut is_first);
+            }
+        }
         let mut done: Vec<&str> = Vec::new();
         for field in &self.fields {
             let is_set = |edit: &&FormEdit<'_>| matches!(edit, FormEdit::Set { name, .. } if field.name == *name);
@@ -188,19 +200,23 @@ impl Form {
                 }
                 _ => continue,
             };
-            self.separate(&mut output, &mut is_first, usize::MAX);
-            if let FormFormat::Multipart(boundary) = &self.format {
-                output.put(&boundary.part_head(name));
-                output.put(value);
-                output.put(b"\r\n");
-            } else {
-                output.put(&self.name(name));
-                output.put(b"=");
-                output.put(&self.value(value));
-            }
+            self.add(name, value, &mut output, &mut is_first);
         }
         output.keep(self.tail.clone());
         Ok(output.finish())
+    }
+
+    fn add(&self, name: &str, value: &[u8], output: &mut Splice<'_>, is_first: &mut bool) {
+        self.separate(output, is_first, usize::MAX);
+        if let FormFormat::Multipart(boundary) = &self.format {
+            output.put(&boundary.part_head(name));
+            output.put(value);
+            output.put(b"\r\n");
+        } else {
+            output.put(&self.name(name));
+            output.put(b"=");
+            output.put(&self.value(value));
+        }
     }
 
     /// Writes the `&` between two pairs, the one that is there where that can be.

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use crate::address::Place;
 use crate::constant::Output;
 use crate::env::Env;
+use crate::fields::FieldEdits;
 use crate::plan::check::is_of_connection;
 use crate::refusal::Refusal;
 use crate::report::ChangeKind;
@@ -19,13 +20,14 @@ mod path;
 
 use self::path::PathEdits;
 
-/// Collected first and applied at the end: removals, then writes, then what fills gaps, whatever the order of the rules.
+/// With the fields of a form; collected first and applied at the end: removals, then writes, then what fills gaps, whatever the order of the rules.
 #[derive(Debug, Default)]
 pub(crate) struct HeadEdits<'a> {
     pub(crate) headers: HeaderEdits,
     pub(crate) status: Option<StatusCode>,
     query: Edits<&'a str, Cow<'a, str>>,
     path: PathEdits<'a>,
+    pub(crate) fields: FieldEdits<'a>,
 }
 
 /// Those of the headers, which need nothing of the message any more.
@@ -61,6 +63,7 @@ impl<'a> HeadEdits<'a> {
                 Place::Query(name) => self.query.removed.push(name),
                 Place::Cookie(name) => self.headers.cookies.removed.push(name.clone()),
                 Place::Segment(_) => self.path.remove(address),
+                Place::Form(name) => self.fields.edits.removed.push(name),
                 _ => {}
             }
         }
@@ -72,12 +75,13 @@ impl<'a> HeadEdits<'a> {
                 Place::Header(name) => self.headers.lines.allowed.push(name.clone()),
                 Place::Query(name) => self.query.allowed.push(name),
                 Place::Cookie(name) => self.headers.cookies.allowed.push(name.clone()),
+                Place::Form(name) => self.fields.edits.allowed.push(name),
                 _ => {}
             }
         }
     }
 
-    /// Takes what is for the head. The body is written elsewhere.
+    /// Takes what is for the head, and the fields of a form. JSON is written elsewhere.
     pub(crate) fn write(&mut self, output: Output<'a>, mode: Mode) -> Result<(), Refusal> {
         match output {
             Output::Header(name, values) => self.headers.lines.writes.push(Write {
@@ -104,6 +108,9 @@ impl<'a> HeadEdits<'a> {
                 }
                 _ => self.path.write(address, text),
             },
+            Output::Field(name, values) => {
+                self.fields.edits.writes.push(Write { name, values, mode });
+            }
             Output::Body(_) => {}
         }
         Ok(())
@@ -119,6 +126,9 @@ impl<'a> HeadEdits<'a> {
             && query::without(query, removed, allowed) != query::without(query, removed, &[])
         {
             env.note(ChangeKind::Dropped, &"query:".into());
+        }
+        if env.form.is_some_and(|form| self.fields.leave_out(form)) {
+            env.note(ChangeKind::Dropped, &"form:".into());
         }
         let HeaderEdits { lines, cookies } = &self.headers;
         let Some(headers) = env.head.headers else {

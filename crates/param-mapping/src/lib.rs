@@ -38,7 +38,7 @@
 //! - A caller and an upstream that disagree about names, places and forms of parameters, and nobody can change either.
 //! - Secrets that must not travel on, constants and defaults that every request needs, limits and checks.
 //!
-//! Not for: forms and streams of events. For calculations there is [`MappingBuilder::function`].
+//! Not for: streams of events. For calculations there is [`MappingBuilder::function`].
 //!
 //! # The language
 //! A rule is a verb with [addresses](Address), the value's way ([`with`](Transform)), [`when`](When), and [`on_error`](OnError). The
@@ -81,14 +81,16 @@
 //! - Missing, `null` and falsy are three things: `null` is there for `require` and is moved; `0`, `false`, `""` and `[]` are values.
 //! - Objects on the way to a body address are made. A number addresses an element that is there. `coerce` is exact or an error.
 //! - Moved values and all that no rule names keep their bytes: `1e400`, 64-bit numbers, escapes, spaces, order. Members given twice pass unless a rule names them.
-//! - Query parameters, headers, cookies and parts of the path are texts; in JSON they are strings. Several of one name move together to the head, and to the body by
+//! - Query parameters, headers, cookies, fields of forms and parts of the path are texts; in JSON they are strings. Several of one name move together to the head, and to the body by
 //!   `coerce: array` or `join` alone.
 //!
 //! | the body | what happens |
 //! |---|---|
-//! | no rule has a `body:` address, or it is that of HEAD, 1xx, 204, 304 or after an upgrade | streams through as it is |
-//! | `application/json` or `+json` | is read and mapped; `content-length` is right then, digests and `etag` are gone |
-//! | empty | counts as missing; a write makes it JSON. For GET, HEAD, DELETE, OPTIONS, TRACE and CONNECT only a `move` does that |
+//! | no rule has a `body:` or `form:` address, or it is that of HEAD, 1xx, 204, 304 or after an upgrade | streams through as it is |
+//! | `application/json` or `+json`, and a rule has a `body:` address | is read and mapped; `content-length` is right then, digests and `etag` are gone |
+//! | a form, urlencoded or multipart, and a rule has a `form:` address | the same; fields keep their place, parts their headers and bytes |
+//! | the one, and a rule reads it and writes the other | becomes the other where that is written, and nothing else is left of it |
+//! | empty | counts as missing; a write makes it JSON, or an urlencoded form. For GET, HEAD, DELETE, OPTIONS, TRACE and CONNECT only a `move` does that |
 //! | another type, or with `content-encoding` | streams through without the rules that need it; 415 where one must write or have it |
 //! | `application/grpc` | streams through; only rules with nothing but `header:` addresses are applied |
 //!
@@ -105,7 +107,7 @@
 //! whatever signs the request.
 //!
 //! # Cost
-//! Without `body:` addresses no body is looked at. With them the body is collected (one of one frame is not copied) and scanned once: UTF-8,
+//! Without `body:` and `form:` addresses no body is looked at. With them the body is collected (one of one frame is not copied) and scanned once: UTF-8,
 //! then a validating pass of our own that notes spans of what rules name. `RawValue` and `sonic-rs` were measured beside it (see the README):
 //! they are as fast, but need a pass for each level. The output is slices of the input
 //! between small pieces; below 4 KiB it is one copy. Rules inside `for_each`, and the transforms, copy what they change. No lock, no tree.
@@ -133,12 +135,14 @@ mod condition;
 #[cfg(feature = "config")]
 mod config;
 mod constant;
+mod content;
 // Its examples are read from YAML.
 #[cfg(any(feature = "config", not(doctest)))]
 pub mod cookbook;
 mod emit;
 mod env;
 mod error;
+mod fields;
 mod future;
 mod generate;
 mod head;

@@ -1,14 +1,16 @@
 //! What the rules do to one message, head and body.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap};
 use http::request::Parts;
-use http::{Method, StatusCode, Uri, response};
+use http::{StatusCode, Uri, response};
 use http_body::Body;
 use portcullis_gateway_error::is_grpc;
 
+use crate::content::{Content, Document, Documents, describe_body, has_content};
 use crate::emit::{Emitter, twice};
 use crate::env::{Env, Frame, Head, Lookups};
+use crate::fields::FieldEdits;
 use crate::head::{HeadEdits, HeaderEdits};
 use crate::json::Invalid;
 use crate::out::{Out, Text};
@@ -18,7 +20,7 @@ use crate::report::Notes;
 use crate::run::Outcome;
 use crate::scan::Stop;
 use crate::trie::Mode;
-use crate::{Address, Mapped};
+use crate::{Address, Form, Mapped};
 
 /// How much of a message is mapped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,16 +48,22 @@ pub(crate) struct Plan {
     pub(crate) side: Side,
     pub(crate) program: Program,
     pub(crate) max_body_bytes: usize,
-    pub(crate) touches_body: bool,
+    documents: Documents,
 }
 
 /// What becomes of a message.
 struct Changes {
-    body: Option<Mapped>,
+    body: Option<NewBody>,
     uri: Option<Uri>,
     headers: HeaderEdits,
     status: Option<StatusCode>,
     notes: Notes,
+}
+
+/// A body that changed, and what it holds if that is another document than before.
+struct NewBody {
+    mapped: Mapped,
+    document: Option<Document>,
 }
 
 // === impl Plan ===
@@ -63,7 +71,7 @@ struct Changes {
 impl Plan {
     pub(crate) fn new(side: Side, program: Program, max_body_bytes: usize) -> Self {
         Self {
-            touches_body: program.touches_body(),
+            documents: Documents::of(&program),
             side,
             program,
             max_body_bytes,
@@ -72,7 +80,7 @@ impl Plan {
 
     /// Whether there is nothing to do, whatever comes.
     pub(crate) fn is_empty(&self) -> bool {
-        self.program.steps.is_empty() && !self.touches_body
+        self.program.steps.is_empty() && self.documents.is_none()
     }
 
     /// Decides what must be done with the body of a request.
@@ -99,7 +107,7 @@ impl Plan {
         if is_grpc(headers) {
             return Ok(Work::Pass(Extent::Headers));
         }
-        if !self.touches_body {
+        if self.documents.is_none() {
             return Ok(Work::Pass(Extent::Head));
         }
         if body.is_end_stream() {
@@ -109,11 +117,16 @@ impl Plan {
             head,
             ..Env::default()
         };
-        if !is_readable(headers) {
-            return match self.needs_body(&env)? {
-                Some(address) => Err(Refusal::not_json(&address)),
-                None => Ok(Work::Pass(Extent::Head)),
-            };
+        let content = self.documents.content(headers)?;
+        for document in self.documents.missing(&content) {
+            match (self.needs(document, &env)?, document) {
+                (Some(address), Document::Json) => return Err(Refusal::not_json(&address)),
+                (Some(address), Document::Form) => return Err(Refusal::not_a_form(&address)),
+                (None, _) => {}
+            }
+        }
+        if content == Content::Other {
+            return Ok(Work::Pass(Extent::Head));
         }
         // What can be known before the body is read.
         for step in &self.program.steps {
@@ -138,22 +151,16 @@ impl Plan {
         body: &Bytes,
     ) -> Result<Option<Mapped>, Refusal> {
         let head = head_of_request(parts);
-        let changes = self.changes(
-            head,
-            Some(&parts.uri),
-            extent,
-            body,
-            has_content(&parts.method),
-        )?;
+        let changes = self.changes(head, Some(&parts.uri), extent, body)?;
         if let Some(uri) = changes.uri {
             parts.uri = uri;
         }
-        if let Some(mapped) = &changes.body {
-            describe_body(&mut parts.headers, mapped.len(), body.is_empty());
+        if let Some(new) = &changes.body {
+            describe_body(&mut parts.headers, new.mapped.len(), new.document);
         }
         changes.headers.apply(&mut parts.headers);
         changes.notes.leave(&mut parts.extensions);
-        Ok(changes.body)
+        Ok(changes.body.map(|new| new.mapped))
     }
 
     /// The same for a response.
@@ -164,26 +171,27 @@ impl Plan {
         body: &Bytes,
     ) -> Result<Option<Mapped>, Refusal> {
         let head = head_of_response(parts);
-        let changes = self.changes(head, None, extent, body, true);
+        let changes = self.changes(head, None, extent, body);
         let changes = changes.map_err(|refusal| refusal.at(self.side))?;
         if let Some(status) = changes.status {
             parts.status = status;
         }
-        if let Some(mapped) = &changes.body {
-            describe_body(&mut parts.headers, mapped.len(), body.is_empty());
+        if let Some(new) = &changes.body {
+            describe_body(&mut parts.headers, new.mapped.len(), new.document);
             parts.headers.remove(header::ACCEPT_RANGES);
         }
         changes.headers.apply(&mut parts.headers);
         changes.notes.leave(&mut parts.extensions);
-        Ok(changes.body)
+        Ok(changes.body.map(|new| new.mapped))
     }
 
     /// Maps a document that comes without a head.
     pub(crate) fn apply(&self, document: &Bytes) -> Result<Mapped, Refusal> {
-        let changes = self.changes(Head::default(), None, Extent::Whole, document, true)?;
-        Ok(changes
-            .body
-            .unwrap_or_else(|| Mapped::unchanged(document.clone())))
+        let changes = self.changes(Head::default(), None, Extent::Whole, document)?;
+        Ok(match changes.body {
+            Some(new) => new.mapped,
+            None => Mapped::unchanged(document.clone()),
+        })
     }
 
     fn changes(
@@ -192,11 +200,15 @@ impl Plan {
         uri: Option<&Uri>,
         extent: Extent,
         body: &Bytes,
-        has_content: bool,
     ) -> Result<Changes, Refusal> {
         let program = &self.program;
-        let is_read = extent == Extent::Whole && self.touches_body;
-        let text = if is_read {
+        let content = match (extent, head.headers) {
+            (Extent::Whole, _) if body.is_empty() => Content::Empty,
+            (Extent::Whole, Some(headers)) => self.documents.content_read(headers)?,
+            (Extent::Whole, None) if !self.documents.is_none() => Content::Json,
+            _ => Content::Other,
+        };
+        let text = if content == Content::Json {
             str::from_utf8(body).map_err(|_| Invalid::Utf8)?
         } else {
             ""
@@ -214,41 +226,36 @@ impl Plan {
                 Stop::Invalid(invalid) => invalid.into(),
             })?)
         };
+        let form = match &content {
+            Content::Form(format) => Some(Form::parse(body.clone(), format)),
+            _ => None,
+        };
+        let form = form.transpose().map_err(|error| Refusal::form(&error))?;
         let (lookups, notes) = (Lookups::default(), Notes::default());
         let env = Env {
             head,
             body: frame.as_ref(),
+            form: form.as_ref(),
             item: None,
             lookups: Some(&lookups),
             // A document that comes without a head has nobody to tell but the log.
             notes: (head.headers.is_some() || Notes::are_told()).then_some(&notes),
         };
         let mut edits = HeadEdits::default();
-        let outcomes = program.run(&env, |step| extent.covers(step), &mut edits)?;
+        let is_covered = |step: &Step| {
+            extent.covers(step)
+                && (extent != Extent::Whole || self.documents.covers(&content, step))
+        };
+        let outcomes = program.run(&env, is_covered, &mut edits)?;
 
-        let brings_value = || {
-            let mut steps = program.steps.iter().zip(&outcomes);
-            steps.any(|(step, outcome)| {
-                matches!(outcome, Outcome::Value(_)) && matches!(step.task, Task::First(_))
-            })
-        };
-        let mapped = if !is_read || (body.is_empty() && !has_content && !brings_value()) {
-            None
-        } else {
-            let emitter = Emitter {
-                program,
-                outcomes: &outcomes,
-                env: &env,
-            };
-            emit(&emitter, frame.as_ref(), text, body)?
-        };
+        let new = self.new_body(&content, body, &env, &outcomes, &mut edits.fields)?;
         edits.headers.check(head.headers)?;
         let uri = uri.map(|uri| edits.uri(uri, program.template.as_ref()));
         let uri = uri.transpose()?.flatten();
         edits.note(&env);
         notes.tell(self.side);
         Ok(Changes {
-            body: mapped,
+            body: new,
             uri,
             status: edits.status,
             headers: edits.headers,
@@ -256,14 +263,82 @@ impl Plan {
         })
     }
 
-    /// The first address of a rule that must read or write the body, whatever the body is.
-    fn needs_body(&self, env: &Env<'_>) -> Result<Option<Address>, Refusal> {
+    /// The body with its rules applied; `None` where that changes nothing.
+    fn new_body(
+        &self,
+        content: &Content,
+        body: &Bytes,
+        env: &Env<'_>,
+        outcomes: &[Outcome<'_>],
+        fields: &mut FieldEdits<'_>,
+    ) -> Result<Option<NewBody>, Refusal> {
         let program = &self.program;
-        if program.unmapped == Unmapped::Reject || program.starts_empty {
+        let json = || {
+            let emitter = Emitter {
+                program,
+                outcomes,
+                env,
+            };
+            emit(&emitter, env.body, body)
+        };
+        let as_it_was = |mapped| NewBody {
+            mapped,
+            document: None,
+        };
+        let turned = |document| {
+            move |mapped| NewBody {
+                mapped,
+                document: Some(document),
+            }
+        };
+        match content {
+            Content::Other => Ok(None),
+            // What turns a body into another one is all that is in it then.
+            Content::Json if self.documents.turns(content) && fields.writes() => {
+                Ok(Some(turned(Document::Form)(fields.new_form()?)))
+            }
+            Content::Json => Ok(json()?.map(as_it_was)),
+            Content::Form(_) => {
+                let new = if self.documents.turns(content) {
+                    json()?
+                } else {
+                    None
+                };
+                match (new, env.form) {
+                    (Some(mapped), _) => Ok(Some(turned(Document::Json)(mapped))),
+                    (None, Some(form)) => Ok(fields.apply(form, body)?.map(as_it_was)),
+                    (None, None) => Ok(None),
+                }
+            }
+            Content::Empty => {
+                let has_content = env.head.method.is_none_or(has_content);
+                let mut steps = program.steps.iter().zip(outcomes);
+                let brings_json = has_content
+                    || steps.any(|(step, outcome)| {
+                        matches!(outcome, Outcome::Value(_)) && matches!(step.task, Task::First(_))
+                    });
+                let new = if brings_json { json()? } else { None };
+                if !fields.writes() || !(has_content || fields.brings) {
+                    return Ok(new.map(turned(Document::Json)));
+                }
+                if new.is_some() {
+                    let detail = "both JSON and a form are written into an empty body";
+                    return Err(Refusal::body(detail.to_owned()));
+                }
+                Ok(Some(turned(Document::Form)(fields.new_form()?)))
+            }
+        }
+    }
+
+    /// The first address of a rule that must read or write such a document, whatever the body is.
+    fn needs(&self, document: Document, env: &Env<'_>) -> Result<Option<Address>, Refusal> {
+        let program = &self.program;
+        let needs_all = program.unmapped == Unmapped::Reject || program.starts_empty;
+        if needs_all && document == Document::Json {
             return Ok(Some(Address::body()));
         }
         for step in &program.steps {
-            if let Some(address) = step.needs_body(env)? {
+            if let Some(address) = step.needs(document, env)? {
                 return Ok(Some(address.clone()));
             }
         }
@@ -271,13 +346,13 @@ impl Plan {
     }
 }
 
-/// The body with its rules applied; `None` where that changes nothing.
+/// JSON with its rules applied; `None` where that changes nothing.
 fn emit(
     emitter: &Emitter<'_>,
     frame: Option<&Frame<'_>>,
-    text: &str,
     body: &Bytes,
 ) -> Result<Option<Mapped>, Refusal> {
+    let text = frame.map_or("", |frame| frame.text);
     let base = frame.filter(|_| !emitter.program.starts_empty);
     let mut out = Out::new(text.len());
     // The space around the document stays as well.
@@ -314,76 +389,31 @@ fn head_of_response(parts: &response::Parts) -> Head<'_> {
     }
 }
 
-/// `application/json` or any type with the suffix `+json`, and no content coding.
-fn is_readable(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(HeaderValue::as_bytes);
-    let is_plain = match text(header::CONTENT_ENCODING) {
-        None => true,
-        Some(coding) => coding.trim_ascii().eq_ignore_ascii_case(b"identity"),
-    };
-    let kind = text(header::CONTENT_TYPE).unwrap_or_default();
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-    let kind = kind.trim_ascii().to_ascii_lowercase();
-    is_plain && (kind == b"application/json" || kind.ends_with(b"+json"))
-}
-
-/// Whether a request with this method is expected to have content, so that a constant may give it some.
-fn has_content(method: &Method) -> bool {
-    ![
-        Method::CONNECT,
-        Method::DELETE,
-        Method::GET,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::TRACE,
-    ]
-    .contains(method)
-}
-
-/// Makes the headers tell the truth about a changed body.
-fn describe_body(headers: &mut HeaderMap, length: usize, is_new: bool) {
-    headers.insert(header::CONTENT_LENGTH, length.into());
-    headers.remove(header::TRANSFER_ENCODING);
-    for name in DIGESTS {
-        headers.remove(name);
-    }
-    if is_new {
-        headers.remove(header::CONTENT_ENCODING);
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-    }
-}
-
-const DIGESTS: [&str; 5] = [
-    "content-digest",
-    "content-md5",
-    "digest",
-    "etag",
-    "repr-digest",
-];
-
 // === impl Step ===
 
 impl Step {
     /// What must be there, and not in the body.
     fn asks_head(&self) -> Option<&crate::read::Read> {
-        if self.reach.body_in_when || self.when.is_some() || !self.fallback.is_empty() {
+        if self.when.is_some() || !self.fallback.is_empty() {
             return None;
         }
         match &self.task {
-            Task::Require(reads) => reads.iter().find(|read| !read.address.is_json()),
+            Task::Require(reads) => reads.iter().find(|read| !read.address.is_late()),
             Task::First(reads) if self.required && reads.len() == 1 => {
-                reads.first().filter(|read| !read.address.is_json())
+                reads.first().filter(|read| !read.address.is_late())
             }
             _ => None,
         }
     }
 
-    /// An address for which a message without a readable body must be refused.
-    fn needs_body(&self, env: &Env<'_>) -> Result<Option<&Address>, Refusal> {
-        if !self.reach.body || self.reach.body_in_when {
+    /// An address for which a message without such a document must be refused.
+    fn needs(&self, document: Document, env: &Env<'_>) -> Result<Option<&Address>, Refusal> {
+        let reach = self.reach;
+        let (is_reached, is_source) = match document {
+            Document::Json => (reach.body, reach.body_in_source),
+            Document::Form => (reach.form, reach.form_in_source),
+        };
+        if !is_reached || reach.late_in_when {
             return Ok(None);
         }
         if let Some(when) = &self.when
@@ -391,20 +421,18 @@ impl Step {
         {
             return Ok(None);
         }
-        let target = self.to.iter().find(|target| target.is_json());
+        let is_in_it = |address: &&Address| document.holds(address);
+        let target = self.to.iter().find(is_in_it);
         let adds = matches!(
             self.mode,
             Mode::Set | Mode::Append | Mode::Prepend | Mode::Merge
         );
         Ok(match &self.task {
-            Task::Require(reads) => {
-                let mut reads = reads.iter().map(|read| &read.address);
-                reads.find(|address| address.is_json())
-            }
-            Task::Test(read, _) => Some(&read.address).filter(|address| address.is_json()),
-            Task::First(reads) if self.reach.body_in_source => {
-                let first = reads.iter().find(|read| read.address.is_json());
-                first.filter(|_| self.required).map(|read| &read.address)
+            Task::Require(reads) => reads.iter().map(|read| &read.address).find(is_in_it),
+            Task::Test(read, _) => Some(&read.address).filter(is_in_it),
+            Task::First(reads) if is_source => {
+                let first = reads.iter().map(|read| &read.address).find(is_in_it);
+                first.filter(|_| self.required)
             }
             Task::First(reads) => {
                 let mut is_there = false;
@@ -417,7 +445,8 @@ impl Step {
             #[cfg(feature = "generate")]
             Task::Generate(_) => target.filter(|_| adds),
             Task::Template(_) | Task::Path(..) | Task::Sum(_) => {
-                target.filter(|_| adds && !self.reach.body_in_source)
+                let is_late = reach.body_in_source || reach.form_in_source;
+                target.filter(|_| adds && !is_late)
             }
             Task::Nothing | Task::Each(..) => None,
         })
@@ -429,8 +458,8 @@ impl Step {
 impl Extent {
     const fn covers(self, step: &Step) -> bool {
         match self {
-            Self::Headers => !step.reach.body && !step.reach.other,
-            Self::Head => !step.reach.body,
+            Self::Headers => !step.reach.is_late() && !step.reach.other,
+            Self::Head => !step.reach.is_late(),
             Self::Whole => true,
         }
     }

@@ -17,7 +17,10 @@ use crate::{Address, PathTemplate};
 mod apart;
 pub(crate) mod check;
 pub(crate) mod compile;
+mod reach;
 mod step;
+
+pub(crate) use self::reach::Reach;
 
 /// What rules do to one document, and beside it.
 #[derive(Debug)]
@@ -83,18 +86,6 @@ pub(crate) enum Task {
 pub(crate) enum Part {
     Text(String),
     Value(Read),
-}
-
-/// Which parts of a message a step needs.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Reach {
-    pub(crate) body: bool,
-    /// Something that is neither the body nor a header.
-    pub(crate) other: bool,
-    /// Its condition asks for the body.
-    pub(crate) body_in_when: bool,
-    /// Its source is in the body.
-    pub(crate) body_in_source: bool,
 }
 
 /// What becomes of members of the body that no rule names.
@@ -174,12 +165,5 @@ impl Program {
             needs_length: false,
             template: None,
         }
-    }
-
-    /// Whether any rule reads or writes the body.
-    pub(crate) fn touches_body(&self) -> bool {
-        self.starts_empty
-            || self.unmapped != Unmapped::Pass
-            || self.steps.iter().any(|step| step.reach.body)
     }
 }

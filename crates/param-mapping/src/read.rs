@@ -13,7 +13,7 @@ use crate::constant::Output;
 use crate::env::{Env, Frame};
 use crate::out::Text;
 use crate::refusal::Refusal;
-use crate::{Address, Cookies, PathTemplate, json, query};
+use crate::{Address, Cookies, Form, PathTemplate, fields, json, query};
 
 /// An address, bound to a plan.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub(crate) enum ReadKind {
     Cookie(String),
     Segment(Box<PathTemplate>, String),
     Path,
+    Form(String),
     Method,
     Status,
     Secret(Secret),
@@ -56,8 +57,8 @@ pub(crate) enum Found<'a> {
     Query(Vec<&'a str>),
     /// Not empty.
     Header(Vec<&'a HeaderValue>),
-    /// Not encoded, and not empty.
-    Plain(Vec<Cow<'a, [u8]>>),
+    /// Not encoded, and not empty; and the name of the field, if they are of one.
+    Plain(Vec<Cow<'a, [u8]>>, Option<&'a str>),
 }
 
 // === impl Read ===
@@ -104,7 +105,7 @@ impl Read {
                     let named = cookies.values(name);
                     values.extend(named.map(|value| Cow::Borrowed(value.as_bytes())));
                 }
-                (!values.is_empty()).then_some(Found::Plain(values))
+                (!values.is_empty()).then_some(Found::Plain(values, None))
             }
             ReadKind::Segment(template, name) => {
                 let Some(path) = env.head.path else {
@@ -112,12 +113,18 @@ impl Read {
                 };
                 let part = template.get(path, name);
                 let part = part.map_err(|_| bad_encoding(&self.address))?;
-                part.map(|part| Found::Plain(vec![bytes(part)]))
+                part.map(|part| Found::Plain(vec![bytes(part)], None))
             }
             ReadKind::Path => env
                 .head
                 .path
-                .map(|path| Found::Plain(vec![path.as_bytes().into()])),
+                .map(|path| Found::Plain(vec![path.as_bytes().into()], None)),
+            ReadKind::Form(name) => {
+                let fields = env.form.into_iter().flat_map(Form::fields);
+                let named = fields.filter(|field| field.name() == name.as_bytes());
+                let values: Vec<_> = named.map(|field| (&**field.value()).into()).collect();
+                (!values.is_empty()).then_some(Found::Plain(values, Some(name)))
+            }
             ReadKind::Method => env
                 .head
                 .method
@@ -173,6 +180,7 @@ impl Read {
                 .is_some_and(|headers| headers.contains_key(name)),
             ReadKind::Cookie(_) | ReadKind::Segment(..) => self.find(env)?.is_some(),
             ReadKind::Path => env.head.path.is_some(),
+            ReadKind::Form(name) => env.form.is_some_and(|form| form.field(name).is_some()),
             ReadKind::Method => env.head.method.is_some(),
             ReadKind::Status => env.head.status.is_some(),
             ReadKind::Secret(_) => true,
@@ -188,6 +196,7 @@ impl Read {
                 | ReadKind::Cookie(_)
                 | ReadKind::Segment(..)
                 | ReadKind::Path
+                | ReadKind::Form(_)
         )
     }
 
@@ -290,6 +299,15 @@ impl<'a> Found<'a> {
             Place::Cookie(_) | Place::Segment(_) | Place::WholePath => {
                 Output::Plain(to, self.into_plain(from, to)?)
             }
+            Place::Form(name) => {
+                let field = match self {
+                    Self::Plain(_, field) => field,
+                    _ => None,
+                };
+                let values = self.into_bytes(from, to)?.into_iter();
+                let values = values.map(|bytes| fields::Value { bytes, from: field });
+                Output::Field(name, values.collect())
+            }
             _ => Output::Body(self.into_json(from)?),
         })
     }
@@ -306,7 +324,7 @@ impl<'a> Found<'a> {
                 let first = values.first().map(|value| header_text(value, from));
                 (values.len(), first)
             }
-            Self::Plain(values) => {
+            Self::Plain(values, _) => {
                 let count = values.len();
                 let first = values.into_iter().next();
                 (count, first.map(|value| plain_text(value, from)))
@@ -351,7 +369,7 @@ impl<'a> Found<'a> {
                 let values = values.into_iter();
                 Ok(values.map(|value| value.as_bytes().into()).collect())
             }
-            Self::Plain(values) => Ok(values),
+            Self::Plain(values, _) => Ok(values),
         }
     }
 
@@ -368,7 +386,7 @@ impl<'a> Found<'a> {
                 .into_iter()
                 .map(|value| header_text(value, from).map(made))
                 .collect(),
-            Self::Plain(values) => values
+            Self::Plain(values, _) => values
                 .into_iter()
                 .map(|value| plain_text(value, from).map(made))
                 .collect(),
@@ -388,7 +406,7 @@ impl<'a> Found<'a> {
                 let values = values.into_iter();
                 values.map(|value| encode(value.as_bytes())).collect()
             }
-            Self::Plain(values) => values.iter().map(|value| encode(value)).collect(),
+            Self::Plain(values, _) => values.iter().map(|value| encode(value)).collect(),
         })
     }
 
@@ -412,7 +430,7 @@ impl<'a> Found<'a> {
                     .map(|value| header(decoded(value, from)?.as_bytes()))
                     .collect()
             }
-            Self::Plain(values) => values.iter().map(|value| header(value)).collect(),
+            Self::Plain(values, _) => values.iter().map(|value| header(value)).collect(),
             Self::Header(values) => Ok(values.into_iter().cloned().collect()),
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use http::StatusCode;
 use portcullis_gateway_error::{Answer, ErrorKind, classify_error};
 
+use crate::FormError;
 use crate::json::Invalid;
 use crate::plan::Side;
 
@@ -47,6 +48,28 @@ impl Refusal {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ..Self::bad(param, detail)
         }
+    }
+
+    pub(crate) fn not_a_form(param: &impl fmt::Display) -> Self {
+        Self {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ..Self::bad(
+                param,
+                format!("{param} needs a body that is a form without content-encoding"),
+            )
+        }
+    }
+
+    /// The form cannot be read, or not be written.
+    pub(crate) fn form(error: &FormError) -> Self {
+        let refusal = Self::bad(&"form:", error.to_string());
+        if error.is_too_large() {
+            return Self {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                ..refusal
+            };
+        }
+        refusal
     }
 
     /// The body as a whole is at fault.

@@ -148,7 +148,7 @@ impl Step {
         };
         if self.is_removal {
             for address in &self.removed {
-                if env.head.holds(address) {
+                if env.holds(address) {
                     env.note(ChangeKind::Dropped, &self.label);
                 }
             }
@@ -156,6 +156,8 @@ impl Step {
         edits.remove(&self.removed);
         edits.allow(&self.allowed);
         for output in outputs {
+            edits.fields.brings |=
+                matches!((&output, &self.task), (Output::Field(..), Task::First(_)));
             edits.write(output, self.mode)?;
         }
         Ok(text.map_or(Outcome::Done, Outcome::Value))
@@ -363,7 +365,7 @@ fn path<'a>(
         texts.get(index).map(String::as_str)
     };
     match template.expand(named) {
-        Ok(path) => Ok(Some(Found::Plain(vec![path.into_bytes().into()]))),
+        Ok(path) => Ok(Some(Found::Plain(vec![path.into_bytes().into()], None))),
         Err(error) => {
             let detail = format!("path cannot be written: {error}");
             Err(Refusal::bad(&"path", detail))

@@ -97,7 +97,9 @@ pub(crate) fn check(edits: &[FormEdit<'_>], boundary: &Boundary) -> Result<(), F
         let (name, value) = match edit {
             FormEdit::Remove(_) => continue,
             FormEdit::Rename { to, .. } => (to, &b""[..]),
-            FormEdit::Set { name, value } | FormEdit::Add { name, value } => (name, *value),
+            FormEdit::Set { name, value }
+            | FormEdit::Add { name, value }
+            | FormEdit::AddFirst { name, value } => (name, *value),
         };
         if !is_name(name) {
             return Err(FormError::name());

@@ -441,7 +441,7 @@ fn values() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
 
 proptest! {
     #[test]
-    fn what_is_changed_is_read_back(parts in values(), is_multipart in any::<bool>(), edit in 0..4) {
+    fn what_is_changed_is_read_back(parts in values(), is_multipart in any::<bool>(), edit in 0..5) {
         let format = if is_multipart { multipart_of(TYPE) } else { FormFormat::UrlEncoded };
         let empty = if is_multipart { &b"--xYz--\r\n"[..] } else { b"" };
         let form = Form::parse(Bytes::copy_from_slice(empty), &format).unwrap();
@@ -456,7 +456,8 @@ proptest! {
             0 => FormEdit::Remove("a"),
             1 => FormEdit::Rename { from: "a", to: "b" },
             2 => FormEdit::Set { name: "a", value: b"new & \xff" },
-            _ => FormEdit::Add { name: "a", value: b"new" },
+            3 => FormEdit::Add { name: "a", value: b"new" },
+            _ => FormEdit::AddFirst { name: "a", value: b"new" },
         };
         match edit {
             FormEdit::Remove(_) => expected.retain(|(name, _)| name != b"a"),
@@ -477,6 +478,7 @@ proptest! {
                 }
             }
             FormEdit::Add { value, .. } => expected.push((b"a".to_vec(), value.to_vec())),
+            FormEdit::AddFirst { value, .. } => expected.insert(0, (b"a".to_vec(), value.to_vec())),
         }
 
         let changed = form.edit(&[edit]).unwrap().concat();

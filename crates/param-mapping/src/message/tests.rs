@@ -1,4 +1,4 @@
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -375,7 +375,16 @@ impl Scope<'_> {
             }
             Place::SecretEnv(name) => ReadKind::Secret(Secret::from_env(name)?),
             Place::SecretFile(path) => ReadKind::Secret(Secret::from_file(path)?),
-            Place::Form(_) | Place::Var(_) | Place::Event => {
+            Place::Form(_) if self.root() == Root::Item => {
+                return Err(InvalidConfig::whole(format!(
+                    "`{address}` is no part of a body with elements"
+                )));
+            }
+            Place::Form(name) => {
+                self.reach.form = true;
+                ReadKind::Form(name.clone())
+            }
+            Place::Var(_) | Place::Event => {
                 return Err(InvalidConfig::whole(format!(
                     "`{address}` is not supported here"
                 )));
@@ -403,10 +412,9 @@ impl Scope<'_> {
     }
 
     pub(crate) fn when(&mut self, rule: &Rule) -> Result<Option<Condition>, InvalidConfig> {
-        let before = std::mem::replace(&mut self.reach.body, false);
+        let before = std::mem::take(&mut self.reach);
         let when = rule.when.as_ref().map(|when| self.condition(when));
-        self.reach.body_in_when = self.reach.body;
-        self.reach.body |= before;
+        self.reach = before.with_when(self.reach);
         when.transpose().map_err(|mistake| mistake.within("when"))
     }
 

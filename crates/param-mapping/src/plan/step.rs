@@ -94,8 +94,7 @@ impl Scope<'_> {
             }
             Verb::Require => {
                 step.task = Task::Require(self.reads(name, &rule.at)?);
-                step.reach.body_in_source = self.reach.body;
-                self.reach.body_in_source = self.reach.body;
+                (self.reach.body_in_source, self.reach.form_in_source) = step.task.reads();
                 return Ok(step);
             }
             Verb::Test => {
@@ -111,11 +110,11 @@ impl Scope<'_> {
                 if let Some(read) = read.transpose()? {
                     step.task = Task::Test(read, value);
                 }
-                self.reach.body_in_source = self.reach.body;
+                (self.reach.body_in_source, self.reach.form_in_source) = step.task.reads();
                 return Ok(step);
             }
         }
-        self.reach.body_in_source = step.task.reads_body();
+        (self.reach.body_in_source, self.reach.form_in_source) = step.task.reads();
         if matches!(step.task, Task::Path(..)) && !rule.with.is_empty() {
             return Err(InvalidConfig::new("with", "has no meaning beside `path`"));
         }
@@ -139,6 +138,10 @@ impl Scope<'_> {
                 "on_error",
                 "`default` needs a `default`",
             ));
+        }
+        if targets.iter().any(Address::is_form) && targets.iter().any(Address::is_json) {
+            let why = "a body is a form or JSON: write two rules";
+            return Err(InvalidConfig::new(targets_field, why));
         }
         let list = targets.len() > 1;
         for (at, target) in targets.iter().enumerate() {
@@ -505,9 +508,11 @@ impl Step {
             on_error: OnError::Reject,
             reach: Reach {
                 body: false,
+                form: false,
                 other: false,
-                body_in_when: false,
+                late_in_when: false,
                 body_in_source: false,
+                form_in_source: false,
             },
         }
     }
@@ -516,22 +521,32 @@ impl Step {
 // === impl Task ===
 
 impl Task {
-    fn reads_body(&self) -> bool {
-        let reads: &[_] = match self {
-            Self::First(reads) | Self::Sum(reads) | Self::Require(reads) => reads,
-            Self::Template(parts) => {
-                return parts
-                    .iter()
-                    .any(|part| matches!(part, Part::Value(read) if read.address.is_json()));
-            }
-            Self::Path(_, reads) => reads,
-            Self::Each(..) => return true,
-            Self::Test(read, _) => std::slice::from_ref(read),
-            Self::Nothing | Self::Constant(_) => &[],
-            #[cfg(feature = "generate")]
-            Self::Generate(_) => &[],
+    /// Whether its source is JSON, and whether it is a form.
+    fn reads(&self) -> (bool, bool) {
+        let any = |reads: &[crate::read::Read]| {
+            let mut addresses = reads.iter().map(|read| &read.address);
+            (
+                addresses.clone().any(Address::is_json),
+                addresses.any(Address::is_form),
+            )
         };
-        reads.iter().any(|read| read.address.is_json())
+        match self {
+            Self::First(reads) | Self::Sum(reads) | Self::Require(reads) | Self::Path(_, reads) => {
+                any(reads)
+            }
+            Self::Template(parts) => parts.iter().fold((false, false), |all, part| match part {
+                Part::Value(read) => {
+                    let (json, form) = any(std::slice::from_ref(read));
+                    (all.0 || json, all.1 || form)
+                }
+                Part::Text(_) => all,
+            }),
+            Self::Each(..) => (true, false),
+            Self::Test(read, _) => any(std::slice::from_ref(read)),
+            Self::Nothing | Self::Constant(_) => (false, false),
+            #[cfg(feature = "generate")]
+            Self::Generate(_) => (false, false),
+        }
     }
 }
 

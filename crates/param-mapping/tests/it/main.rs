@@ -5,6 +5,8 @@ mod bodies;
 #[cfg(feature = "cli")]
 mod command_line;
 mod contract;
+#[cfg(feature = "config")]
+mod forms;
 #[cfg(all(feature = "config", feature = "generate"))]
 mod generated;
 mod known_bugs;

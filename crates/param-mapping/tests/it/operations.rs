@@ -766,8 +766,12 @@ fn every_mistake_is_found_when_the_mapping_is_built() {
         ),
         ("{update: body:/a}", "rules[0]: `update` needs `with`"),
         (
-            "{set: form:a, value: 1}",
-            "rules[0].set: `form:a` is not supported here",
+            "{for_each: body:/a, rules: [{copy: form:a, to: item:/a}]}",
+            "rules[0].rules[0].copy: `form:a` is no part of a body with elements",
+        ),
+        (
+            "{copy: query:a, to: [body:/a, form:a]}",
+            "rules[0].to: a body is a form or JSON: write two rules",
         ),
         (
             "{set: var:a, value: 1}",
