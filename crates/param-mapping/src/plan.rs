@@ -18,6 +18,7 @@ mod apart;
 pub(crate) mod check;
 pub(crate) mod compile;
 mod reach;
+mod source;
 mod step;
 
 pub(crate) use self::reach::Reach;
