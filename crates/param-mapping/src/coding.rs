@@ -49,7 +49,7 @@ impl Coding {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         let is = |other| name.eq_ignore_ascii_case(other);
         if is("gzip") || is("x-gzip") {
             return Some(Self::Gzip);

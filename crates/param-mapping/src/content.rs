@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use crate::encoding::is_readable;
 use crate::plan::{Program, Step, Unmapped};
 use crate::refusal::Refusal;
 use crate::{Address, FormFormat};
@@ -80,7 +81,7 @@ impl Documents {
 
     /// What a body that is there holds, as far as rules are about it.
     pub(crate) fn content(self, headers: &HeaderMap) -> Result<Content, Refusal> {
-        if !is_plain(headers) {
+        if !is_readable(headers) {
             return Ok(Content::Other);
         }
         let kind = headers
@@ -149,15 +150,6 @@ fn is_json(kind: &[u8]) -> bool {
     let suffix = kind.len().saturating_sub(5);
     let suffix = kind.get(suffix..).unwrap_or_default();
     kind.eq_ignore_ascii_case(b"application/json") || suffix.eq_ignore_ascii_case(b"+json")
-}
-
-/// Whether a body is without content coding.
-fn is_plain(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
-    codings.all(|coding| {
-        let coding = coding.as_bytes().trim_ascii();
-        coding.eq_ignore_ascii_case(b"identity")
-    })
 }
 
 /// Whether a request with this method is expected to have content, so that a constant may give it some.

@@ -91,8 +91,11 @@
 //! | a form, urlencoded or multipart, and a rule has a `form:` address | the same; fields keep their place, parts their headers and bytes |
 //! | the one, and a rule reads it and writes the other | becomes the other where that is written, and nothing else is left of it |
 //! | empty | counts as missing; a write makes it JSON, or an urlencoded form. For GET, HEAD, DELETE, OPTIONS, TRACE and CONNECT only a `move` does that |
-//! | another type, or with `content-encoding` | streams through without the rules that need it; 415 where one must write or have it |
+//! | with `content-encoding` gzip, deflate, br or zstd (features `codings`, `zstd`) | is decoded to be read; goes on as it came where no rule changes it, else without coding |
+//! | another type or coding | streams through without the rules that need it; 415 where one must write or have it |
 //! | `application/grpc` | streams through; only rules with nothing but `header:` addresses are applied |
+//!
+//! What a caller accepts is narrowed to the codings that can be decoded where rules are about the bodies of responses.
 //!
 //! # Defaults
 //! | setting | default | why |
@@ -118,8 +121,8 @@
 //! | what | answer, in band; for a request with the upstream not called |
 //! |---|---|
 //! | a required parameter is missing, or a value does not fit | 400 with the member `param`, its address |
-//! | the body is not valid JSON, not UTF-8, nested deeper than 128 levels, or broke off | 400 |
-//! | the body is longer than the limit; a rule needs one that cannot be read | 413; 415 |
+//! | the body is not valid JSON, not UTF-8, nested deeper than 128 levels, no form, wrongly encoded, or broke off | 400 |
+//! | the body is longer than the limit, or what it is decoded to is or is more than 200 times as long; a rule needs one that cannot be read | 413; 415 |
 //! | the same of a response | 502 |
 //!
 //! Each is an [`Answer`](portcullis_gateway_error::Answer) and one `debug` event with `param` and `reason`. Neither holds a value.
@@ -140,6 +143,7 @@ mod content;
 #[cfg(any(feature = "config", not(doctest)))]
 pub mod cookbook;
 mod emit;
+mod encoding;
 mod env;
 mod error;
 mod fields;

@@ -281,7 +281,8 @@ impl MappingBuilder {
 
     /// Replaces the limit for a body that must be read, in bytes. Default: [`DEFAULT_MAX_BODY_BYTES`].
     ///
-    /// A longer one is answered with 413, or with 502 if it is that of a response. A body that no rule touches is not read and has no limit.
+    /// A longer one is answered with 413, or with 502 if it is that of a response. The limit is for a body as it comes, and for what it is
+    /// decoded to. A body that no rule touches is not read and has no limit.
     pub const fn max_body_bytes(mut self, limit: usize) -> Self {
         self.max_body_bytes = limit;
         self
@@ -324,7 +325,7 @@ impl MappingBuilder {
         Ok(Mapping {
             plans: Arc::new(Plans {
                 route: self.route,
-                request,
+                request: request.before(&response),
                 response,
             }),
         })

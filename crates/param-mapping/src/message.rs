@@ -20,7 +20,7 @@ use crate::report::Notes;
 use crate::run::Outcome;
 use crate::scan::Stop;
 use crate::trie::Mode;
-use crate::{Address, Form, Mapped};
+use crate::{Address, Form, Mapped, encoding};
 
 /// How much of a message is mapped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) program: Program,
     pub(crate) max_body_bytes: usize,
     documents: Documents,
+    /// Rules are about the body of the response to it.
+    reads_response: bool,
 }
 
 /// What becomes of a message.
@@ -72,15 +74,22 @@ impl Plan {
     pub(crate) fn new(side: Side, program: Program, max_body_bytes: usize) -> Self {
         Self {
             documents: Documents::of(&program),
+            reads_response: false,
             side,
             program,
             max_body_bytes,
         }
     }
 
+    /// The plan for requests whose responses are mapped so.
+    pub(crate) fn before(mut self, response: &Self) -> Self {
+        self.reads_response = !response.documents.is_none();
+        self
+    }
+
     /// Whether there is nothing to do, whatever comes.
     pub(crate) fn is_empty(&self) -> bool {
-        self.program.steps.is_empty() && self.documents.is_none()
+        self.program.steps.is_empty() && self.documents.is_none() && !self.reads_response
     }
 
     /// Decides what must be done with the body of a request.
@@ -151,12 +160,17 @@ impl Plan {
         body: &Bytes,
     ) -> Result<Option<Mapped>, Refusal> {
         let head = head_of_request(parts);
+        let decoded = self.decoded(&parts.headers, extent, body)?;
+        let body = decoded.as_ref().unwrap_or(body);
         let changes = self.changes(head, Some(&parts.uri), extent, body)?;
         if let Some(uri) = changes.uri {
             parts.uri = uri;
         }
         if let Some(new) = &changes.body {
             describe_body(&mut parts.headers, new.mapped.len(), new.document);
+        }
+        if self.reads_response && extent != Extent::Headers {
+            encoding::narrow(&mut parts.headers);
         }
         changes.headers.apply(&mut parts.headers);
         changes.notes.leave(&mut parts.extensions);
@@ -171,7 +185,9 @@ impl Plan {
         body: &Bytes,
     ) -> Result<Option<Mapped>, Refusal> {
         let head = head_of_response(parts);
-        let changes = self.changes(head, None, extent, body);
+        let decoded = self.decoded(&parts.headers, extent, body);
+        let changes = decoded
+            .and_then(|decoded| self.changes(head, None, extent, decoded.as_ref().unwrap_or(body)));
         let changes = changes.map_err(|refusal| refusal.at(self.side))?;
         if let Some(status) = changes.status {
             parts.status = status;
@@ -192,6 +208,18 @@ impl Plan {
             Some(new) => new.mapped,
             None => Mapped::unchanged(document.clone()),
         })
+    }
+
+    fn decoded(
+        &self,
+        headers: &HeaderMap,
+        extent: Extent,
+        body: &Bytes,
+    ) -> Result<Option<Bytes>, Refusal> {
+        if extent != Extent::Whole {
+            return Ok(None);
+        }
+        encoding::decoded(headers, body, self.max_body_bytes)
     }
 
     fn changes(

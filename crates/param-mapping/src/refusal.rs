@@ -43,7 +43,7 @@ impl Refusal {
 
     pub(crate) fn not_json(param: &impl fmt::Display) -> Self {
         let detail =
-            format!("{param} needs a body of type application/json without content-encoding");
+            format!("{param} needs a body of type application/json, in no coding unknown here");
         Self {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ..Self::bad(param, detail)
@@ -55,7 +55,7 @@ impl Refusal {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ..Self::bad(
                 param,
-                format!("{param} needs a body that is a form without content-encoding"),
+                format!("{param} needs a body that is a form, in no coding unknown here"),
             )
         }
     }
@@ -63,6 +63,19 @@ impl Refusal {
     /// The form cannot be read, or not be written.
     pub(crate) fn form(error: &FormError) -> Self {
         let refusal = Self::bad(&"form:", error.to_string());
+        if error.is_too_large() {
+            return Self {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                ..refusal
+            };
+        }
+        refusal
+    }
+
+    /// The body cannot be decoded.
+    #[cfg(feature = "codings")]
+    pub(crate) fn coding(error: &crate::CodingError) -> Self {
+        let refusal = Self::body(error.to_string());
         if error.is_too_large() {
             return Self {
                 status: StatusCode::PAYLOAD_TOO_LARGE,

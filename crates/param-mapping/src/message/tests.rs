@@ -371,7 +371,7 @@ fn a_refusal_is_told_without_a_value() {
     );
     assert_eq!(
         Refusal::not_json(&"body:/a").detail,
-        "body:/a needs a body of type application/json without content-encoding"
+        "body:/a needs a body of type application/json, in no coding unknown here"
     );
 }
 

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod bodies;
+#[cfg(all(feature = "codings", feature = "config"))]
+mod codings;
 #[cfg(feature = "cli")]
 mod command_line;
 mod contract;

@@ -59,7 +59,7 @@ async fn each_refusal_has_its_status_and_names_the_parameter() {
             vec![Step::data("input=1")],
             415,
             "body:/input",
-            "body:/input needs a body of type application/json without content-encoding",
+            "body:/input needs a body of type application/json, in no coding unknown here",
         ),
         (
             "text/plain",
