@@ -23,11 +23,12 @@ use self::path::Segment;
 /// | `path:{x}` | the part of the path with this name in the route of the mapping, decoded | yes | yes, as one part; never removed |
 /// | `path` | the path as it is sent, encoded | yes | `set` with `value` or `template`, in which each `{address}` is one part |
 /// | `form:x` | the fields of this name in a form, decoded; of a part of `multipart/form-data` its bytes ([RFC 7578]) | yes | yes |
+/// | `var:x` | what another rule writes to it: one JSON value, for rules of the same side, and for those of the response if that was for the request | yes | `set`, `add`, `default`, and as the only `to` |
 /// | `method` | the method of a request | yes | no |
 /// | `status` | the status of a response | yes | yes |
 /// | `secret:env:NAME`, `secret:file:PATH` | a text that is read when the mapping is built, and never shown | yes | no |
 ///
-/// `var:x`, `event` and `data:/a` are addresses too, for which there is no rule yet.
+/// `event` and `data:/a` are addresses too, for which there is no rule yet.
 ///
 /// ```
 /// use portcullis_param_mapping::Address;
@@ -102,9 +103,18 @@ impl Address {
         matches!(self.0, Place::Form(_))
     }
 
-    /// Whether it is in the body.
+    pub(crate) const fn is_var(&self) -> bool {
+        matches!(self.0, Place::Var(_))
+    }
+
+    /// Whether what is there is known only once the body was read.
     pub(crate) const fn is_late(&self) -> bool {
-        self.is_json() || self.is_form()
+        self.is_json() || self.is_form() || self.is_var()
+    }
+
+    /// Whether it holds any JSON value.
+    pub(crate) const fn holds_json(&self) -> bool {
+        self.is_json() || self.is_var()
     }
 
     /// Whether it is a document as a whole.

@@ -13,6 +13,7 @@ use crate::out::{Out, Text};
 use crate::report::{ChangeKind, Notes};
 use crate::scan::{Entry, Stop, scan};
 use crate::trie::Trie;
+use crate::vars::VarValues;
 use crate::{Address, Cookies, Form, json, query};
 
 /// A document that was looked into.
@@ -31,6 +32,7 @@ pub(crate) struct Env<'a> {
     pub(crate) body: Option<&'a Frame<'a>>,
     pub(crate) form: Option<&'a Form>,
     pub(crate) item: Option<Item<'a>>,
+    pub(crate) vars: &'a VarValues,
     /// What was looked up in this message, so that each table is made once however many elements ask.
     pub(crate) lookups: Option<&'a Lookups>,
     /// What somebody should know of, where somebody asks.
@@ -151,6 +153,7 @@ impl<'a> Env<'a> {
             head: self.head,
             body: self.body,
             form: self.form,
+            vars: self.vars,
             lookups: self.lookups,
             notes: self.notes,
             item: Some(Item {

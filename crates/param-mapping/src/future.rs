@@ -16,6 +16,7 @@ use crate::collect::Collected;
 use crate::mapping::Plans;
 use crate::message::{Extent, Work};
 use crate::refusal::Refusal;
+use crate::vars::KeptVars;
 use crate::{Report, RequestBody, ResponseBody};
 
 pin_project! {
@@ -56,6 +57,8 @@ pub(crate) struct Exchange {
     report: Option<Report>,
     /// The header of the response that tells it.
     report_header: Option<HeaderName>,
+    /// What the rules for requests wrote for those for responses.
+    pub(crate) vars: KeptVars,
 }
 
 /// A request without its body, with the ready service that waits for it.
@@ -151,7 +154,7 @@ where
                     let collected = ready!(reading.collected.poll_collect(body, limit, cx))
                         .map_err(|refusal| refusal.at(plan.side));
                     let mapped = collected.and_then(|()| match answering.take() {
-                        Some(answering) => answering.map(),
+                        Some(answering) => answering.map(&this.exchange.vars),
                         None => unreachable!("it was there above"),
                     });
                     match mapped {
@@ -196,6 +199,7 @@ impl Exchange {
             is_connect: request.method() == Method::CONNECT,
             plans,
             name: Arc::clone(name),
+            vars: KeptVars::default(),
         }
     }
 
@@ -253,7 +257,7 @@ impl Exchange {
             }
             Err(refusal) => return Err(refusal),
         };
-        let mapped = plan.map_response(&mut parts, extent, &Bytes::new())?;
+        let mapped = plan.map_response(&mut parts, extent, &Bytes::new(), &self.vars)?;
         let body = match mapped {
             None => ResponseBody::inner(body),
             Some(mapped) => ResponseBody::mapped(mapped, None),
@@ -289,7 +293,7 @@ impl<S> Pending<S> {
         let (mapped, trailers) = self.collected.map(
             &mut self.parts,
             |parts| &mut parts.headers,
-            |parts, body| plan.map(parts, Extent::Whole, body),
+            |parts, body| plan.map(parts, Extent::Whole, body, &mut exchange.vars),
         )?;
         exchange.take_report(&mut self.parts.extensions);
         let body = RequestBody::mapped(mapped, trailers);
@@ -309,12 +313,12 @@ impl<S> fmt::Debug for Pending<S> {
 // === impl Answering ===
 
 impl Answering {
-    fn map<B>(mut self) -> Result<Response<ResponseBody<B>>, Refusal> {
+    fn map<B>(mut self, vars: &KeptVars) -> Result<Response<ResponseBody<B>>, Refusal> {
         let plan = &self.plans.response;
         let (mapped, trailers) = self.collected.map(
             &mut self.parts,
             |parts| &mut parts.headers,
-            |parts, body| plan.map_response(parts, Extent::Whole, body),
+            |parts, body| plan.map_response(parts, Extent::Whole, body, vars),
         )?;
         let body = ResponseBody::mapped(mapped, trailers);
         Ok(Response::from_parts(self.parts, body))

@@ -78,6 +78,8 @@
 //! ```
 //! - Reads see the message as it came; then all removals happen, then all writes, outer places before inner ones, and at each place what fills
 //!   it before what is below it. Order counts among rules for one place only: the later one wins, and two without `when` are a mistake. All is done, or the message is refused.
+//! - Variables (`var:x`) are no part of a message: they become known first of all, each after those that it is made of, and are missing where
+//!   the rules that write them write nothing. One that nobody writes, or that needs itself, is a mistake.
 //! - Missing, `null` and falsy are three things: `null` is there for `require` and is moved; `0`, `false`, `""` and `[]` are values.
 //! - Objects on the way to a body address are made. A number addresses an element that is there. `coerce` is exact or an error.
 //! - Moved values and all that no rule names keep their bytes: `1e400`, 64-bit numbers, escapes, spaces, order. Members given twice pass unless a rule names them.
@@ -172,6 +174,7 @@ mod scan;
 mod service;
 mod transform;
 mod trie;
+mod vars;
 mod when;
 
 #[cfg(feature = "codings")]

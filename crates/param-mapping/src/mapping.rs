@@ -11,7 +11,7 @@ use crate::message::Plan;
 use crate::pipe::Function;
 use crate::plan::compile::{Settings, program};
 use crate::plan::{Program, Side};
-use crate::{Base, DuplicateKeys, MapError, Mapped, Route, Rule, Unmapped};
+use crate::{Base, DuplicateKeys, MapError, Mapped, Route, Rule, Unmapped, vars};
 
 /// A set of rules, checked and compiled. Cloning it is cheap.
 ///
@@ -299,6 +299,8 @@ impl MappingBuilder {
                 "must be at least 1, is 0",
             ));
         }
+        let vars = vars::written(&self.request.rules);
+        let response_vars = vars::written(&self.response.rules);
         let plan = |side, rules: Rules| {
             let settings = Settings {
                 side,
@@ -309,6 +311,14 @@ impl MappingBuilder {
                 #[cfg(feature = "generate")]
                 sources: &self.sources,
                 route: &self.route,
+                given: match side {
+                    Side::Request => &[],
+                    Side::Response => &vars,
+                },
+                vars: match side {
+                    Side::Request => &vars,
+                    Side::Response => &response_vars,
+                },
             };
             let program = program(rules.rules, settings)?;
             Ok(Plan::new(side, program, self.max_body_bytes))

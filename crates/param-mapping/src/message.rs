@@ -20,6 +20,7 @@ use crate::report::Notes;
 use crate::run::Outcome;
 use crate::scan::Stop;
 use crate::trie::Mode;
+use crate::vars::KeptVars;
 use crate::{Address, Form, Mapped, encoding};
 
 /// How much of a message is mapped.
@@ -51,6 +52,8 @@ pub(crate) struct Plan {
     documents: Documents,
     /// Rules are about the body of the response to it.
     reads_response: bool,
+    /// They read variables that are written here.
+    keeps_vars: bool,
 }
 
 /// What becomes of a message.
@@ -60,6 +63,7 @@ struct Changes {
     headers: HeaderEdits,
     status: Option<StatusCode>,
     notes: Notes,
+    vars: KeptVars,
 }
 
 /// A body that changed, and what it holds if that is another document than before.
@@ -75,6 +79,7 @@ impl Plan {
         Self {
             documents: Documents::of(&program),
             reads_response: false,
+            keeps_vars: false,
             side,
             program,
             max_body_bytes,
@@ -84,6 +89,7 @@ impl Plan {
     /// The plan for requests whose responses are mapped so.
     pub(crate) fn before(mut self, response: &Self) -> Self {
         self.reads_response = !response.documents.is_none();
+        self.keeps_vars = response.program.vars.reads_given;
         self
     }
 
@@ -152,17 +158,21 @@ impl Plan {
         Ok(Work::Collect)
     }
 
-    /// Maps the head of a request in place and returns the body where it changed. `body` is empty unless the extent is the whole.
+    /// Maps the head of a request in place and returns the body where it changed. `body` is empty unless the extent is the whole. Variables that
+    /// the response needs are kept.
     pub(crate) fn map(
         &self,
         parts: &mut Parts,
         extent: Extent,
         body: &Bytes,
+        kept: &mut KeptVars,
     ) -> Result<Option<Mapped>, Refusal> {
         let head = head_of_request(parts);
         let decoded = self.decoded(&parts.headers, extent, body)?;
         let body = decoded.as_ref().unwrap_or(body);
-        let changes = self.changes(head, Some(&parts.uri), extent, body)?;
+        let given = KeptVars::default();
+        let changes = self.changes(head, Some(&parts.uri), extent, body, &given)?;
+        *kept = changes.vars;
         if let Some(uri) = changes.uri {
             parts.uri = uri;
         }
@@ -183,11 +193,14 @@ impl Plan {
         parts: &mut response::Parts,
         extent: Extent,
         body: &Bytes,
+        given: &KeptVars,
     ) -> Result<Option<Mapped>, Refusal> {
         let head = head_of_response(parts);
         let decoded = self.decoded(&parts.headers, extent, body);
-        let changes = decoded
-            .and_then(|decoded| self.changes(head, None, extent, decoded.as_ref().unwrap_or(body)));
+        let changes = decoded.and_then(|decoded| {
+            let body = decoded.as_ref().unwrap_or(body);
+            self.changes(head, None, extent, body, given)
+        });
         let changes = changes.map_err(|refusal| refusal.at(self.side))?;
         if let Some(status) = changes.status {
             parts.status = status;
@@ -203,7 +216,8 @@ impl Plan {
 
     /// Maps a document that comes without a head.
     pub(crate) fn apply(&self, document: &Bytes) -> Result<Mapped, Refusal> {
-        let changes = self.changes(Head::default(), None, Extent::Whole, document)?;
+        let given = KeptVars::default();
+        let changes = self.changes(Head::default(), None, Extent::Whole, document, &given)?;
         Ok(match changes.body {
             Some(new) => new.mapped,
             None => Mapped::unchanged(document.clone()),
@@ -228,6 +242,7 @@ impl Plan {
         uri: Option<&Uri>,
         extent: Extent,
         body: &Bytes,
+        given: &KeptVars,
     ) -> Result<Changes, Refusal> {
         let program = &self.program;
         let content = match (extent, head.headers) {
@@ -260,6 +275,7 @@ impl Plan {
         };
         let form = form.transpose().map_err(|error| Refusal::form(&error))?;
         let (lookups, notes) = (Lookups::default(), Notes::default());
+        let vars = program.vars.values(given);
         let env = Env {
             head,
             body: frame.as_ref(),
@@ -268,6 +284,7 @@ impl Plan {
             lookups: Some(&lookups),
             // A document that comes without a head has nobody to tell but the log.
             notes: (head.headers.is_some() || Notes::are_told()).then_some(&notes),
+            vars: &vars,
         };
         let mut edits = HeadEdits::default();
         let is_covered = |step: &Step| {
@@ -286,6 +303,11 @@ impl Plan {
             body: new,
             uri,
             status: edits.status,
+            vars: KeptVars(if self.keeps_vars {
+                vars.iter().map(|var| var.get().cloned()).collect()
+            } else {
+                Vec::new()
+            }),
             headers: edits.headers,
             notes,
         })
@@ -473,7 +495,7 @@ impl Step {
             #[cfg(feature = "generate")]
             Task::Generate(_) => target.filter(|_| adds),
             Task::Template(_) | Task::Path(..) | Task::Sum(_) => {
-                let is_late = reach.body_in_source || reach.form_in_source;
+                let is_late = reach.body_in_source || reach.form_in_source || reach.var;
                 target.filter(|_| adds && !is_late)
             }
             Task::Nothing | Task::Each(..) => None,
@@ -486,8 +508,8 @@ impl Step {
 impl Extent {
     const fn covers(self, step: &Step) -> bool {
         match self {
-            Self::Headers => !step.reach.is_late() && !step.reach.other,
-            Self::Head => !step.reach.is_late(),
+            Self::Headers => !step.reach.is_in_body() && !step.reach.other,
+            Self::Head => !step.reach.is_in_body(),
             Self::Whole => true,
         }
     }

@@ -12,6 +12,7 @@ use crate::pipe::Pipe;
 use crate::read::Read;
 use crate::rule::OnError;
 use crate::trie::{Each, Mode, Trie};
+use crate::vars::VarPlan;
 use crate::{Address, PathTemplate};
 
 mod apart;
@@ -37,6 +38,7 @@ pub(crate) struct Program {
     pub(crate) needs_length: bool,
     /// The form of the path, where a rule names a part of it.
     pub(crate) template: Option<PathTemplate>,
+    pub(crate) vars: VarPlan,
 }
 
 /// One rule, or one of several that stand for it.
@@ -52,6 +54,8 @@ pub(crate) struct Step {
     pub(crate) fallback: Vec<Constant>,
     pub(crate) mode: Mode,
     pub(crate) to: Vec<Address>,
+    /// The variable that it writes, and then nothing else.
+    pub(crate) var: Option<usize>,
     /// What tells whether there is something to replace.
     pub(crate) replaced: Option<Read>,
     /// In the head.
@@ -77,7 +81,7 @@ pub(crate) enum Task {
     #[cfg(feature = "generate")]
     Generate(Generator),
     /// The elements of an array, mapped.
-    Each(Read, Each),
+    Each(Read, Box<Each>),
     Require(Vec<Read>),
     Test(Read, Value),
 }
@@ -165,6 +169,7 @@ impl Program {
             starts_empty: false,
             needs_length: false,
             template: None,
+            vars: VarPlan::default(),
         }
     }
 }

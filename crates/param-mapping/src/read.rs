@@ -1,6 +1,7 @@
 //! Addresses as they are followed: what a rule finds, and how that is said at its target.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 
 use http::header::COOKIE;
@@ -45,6 +46,8 @@ pub(crate) enum ReadKind {
     Segment(Box<PathTemplate>, String),
     Path,
     Form(String),
+    /// By its number.
+    Var(usize),
     Method,
     Status,
     Secret(Secret),
@@ -117,6 +120,10 @@ impl Read {
                 let values: Vec<_> = named.map(|field| (&**field.value()).into()).collect();
                 (!values.is_empty()).then_some(Found::Plain(values, Some(name)))
             }
+            ReadKind::Var(slot) => {
+                let value = env.vars.get(*slot).and_then(OnceCell::get);
+                value.map(|text| Found::Json(Text::constant(text)))
+            }
             ReadKind::Method => env
                 .head
                 .method
@@ -173,6 +180,7 @@ impl Read {
             ReadKind::Cookie(_) | ReadKind::Segment(..) => self.find(env)?.is_some(),
             ReadKind::Path => env.head.path.is_some(),
             ReadKind::Form(name) => env.form.is_some_and(|form| form.field(name).is_some()),
+            ReadKind::Var(slot) => env.vars.get(*slot).is_some_and(|var| var.get().is_some()),
             ReadKind::Method => env.head.method.is_some(),
             ReadKind::Status => env.head.status.is_some(),
             ReadKind::Secret(_) => true,

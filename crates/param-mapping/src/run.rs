@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 use crate::report::{ChangeKind, Seen};
 use crate::rule::OnError;
 use crate::scan::Stop;
-use crate::{Address, PathTemplate, json, number};
+use crate::{Address, PathTemplate, json, number, vars};
 
 /// What a step comes to.
 #[derive(Debug)]
@@ -52,6 +52,9 @@ impl Program {
         is_covered: impl Fn(&Step) -> bool,
         edits: &mut HeadEdits<'a>,
     ) -> Result<Vec<Outcome<'a>>, Refusal> {
+        if !self.vars.order.is_empty() {
+            return self.run_with_vars(env, is_covered, edits);
+        }
         let mut outcomes = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             outcomes.push(if is_covered(step) {
@@ -59,6 +62,45 @@ impl Program {
             } else {
                 Outcome::Idle
             });
+        }
+        Ok(outcomes)
+    }
+
+    /// The same, where first of all the variables become known, each after those that it is made of.
+    fn run_with_vars<'a>(
+        &'a self,
+        env: &Env<'a>,
+        is_covered: impl Fn(&Step) -> bool,
+        edits: &mut HeadEdits<'a>,
+    ) -> Result<Vec<Outcome<'a>>, Refusal> {
+        let mut outcomes: Vec<_> = self.steps.iter().map(|_| Outcome::Idle).collect();
+        for var in &self.vars.order {
+            let mut values = Vec::new();
+            for index in &var.steps {
+                let (Some(step), Some(outcome)) =
+                    (self.steps.get(*index), outcomes.get_mut(*index))
+                else {
+                    continue;
+                };
+                if is_covered(step) {
+                    *outcome = match step.run(env, edits)? {
+                        Outcome::Value(text) => {
+                            values.push((step.mode, text));
+                            Outcome::Done
+                        }
+                        outcome => outcome,
+                    };
+                }
+            }
+            if let (Some(value), Some(cell)) = (vars::value(&values), env.vars.get(var.slot)) {
+                // It is in the order once, so nothing was there.
+                let _ = cell.set(value.text.clone().into_owned());
+            }
+        }
+        for (step, outcome) in self.steps.iter().zip(&mut outcomes) {
+            if step.var.is_none() && is_covered(step) {
+                *outcome = step.run(env, edits)?;
+            }
         }
         Ok(outcomes)
     }
@@ -288,10 +330,10 @@ impl Step {
                 }
             }
             Gained::Found(found, from) => {
-                for target in self.to.iter().filter(|target| !target.is_json()) {
+                for target in self.to.iter().filter(|target| !target.holds_json()) {
                     outputs.push(found.clone().output(&from, target)?);
                 }
-                if self.to.iter().any(Address::is_json) {
+                if self.to.iter().any(Address::holds_json) {
                     json = Some(found.into_json(&from)?);
                 }
             }

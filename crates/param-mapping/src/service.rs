@@ -99,8 +99,12 @@ where
                 let pending = Pending::new(parts, Arc::clone(&plans), inner);
                 return ResponseFuture::collecting(body, pending, exchange);
             }
-            Ok(Work::Empty) => plan.map(&mut parts, Extent::Whole, &Bytes::new()),
-            Ok(Work::Pass(extent)) => plan.map(&mut parts, extent, &Bytes::new()),
+            Ok(Work::Empty) => {
+                plan.map(&mut parts, Extent::Whole, &Bytes::new(), &mut exchange.vars)
+            }
+            Ok(Work::Pass(extent)) => {
+                plan.map(&mut parts, extent, &Bytes::new(), &mut exchange.vars)
+            }
             Err(refusal) => Err(refusal),
         };
         match mapped {

@@ -39,11 +39,12 @@ fn map(rules: &str, body: &str) -> String {
     let request = Request::post("/").header("content-type", "application/json");
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let original = Bytes::copy_from_slice(body.as_bytes());
-    match mapping(rules)
-        .plans
-        .request
-        .map(&mut parts, Extent::Whole, &original)
-    {
+    match mapping(rules).plans.request.map(
+        &mut parts,
+        Extent::Whole,
+        &original,
+        &mut KeptVars::default(),
+    ) {
         Ok(mapped) => shown(mapped, body),
         Err(refusal) => format!(
             "{} {}: {}",
@@ -62,11 +63,12 @@ fn map_all(rules: &str, target: &str, headers: &[(&str, &str)], body: &str) -> S
     }
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let original = Bytes::copy_from_slice(body.as_bytes());
-    let mapped = match mapping(rules)
-        .plans
-        .request
-        .map(&mut parts, Extent::Whole, &original)
-    {
+    let mapped = match mapping(rules).plans.request.map(
+        &mut parts,
+        Extent::Whole,
+        &original,
+        &mut KeptVars::default(),
+    ) {
         Ok(mapped) => shown(mapped, body),
         Err(refusal) => return format!("{}: {}", refusal.param, refusal.detail),
     };
@@ -404,7 +406,7 @@ proptest! {
     #[test]
     fn no_body_makes_a_mapping_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
         let (mut parts, ()) = Request::post("/").body(()).unwrap().into_parts();
-        let _ = mapping(BUSY).plans.request.map(&mut parts, Extent::Whole, &bytes.into());
+        let _ = mapping(BUSY).plans.request.map(&mut parts, Extent::Whole, &bytes.into(), &mut KeptVars::default());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::pipe::Function;
 use crate::read::{Read, ReadKind, Secret};
 use crate::rule::Verb;
 use crate::trie::{Each, Trie};
+use crate::vars::{VarPlan, VarStep};
 use crate::when::When;
 use crate::{Address, Cookies, PathTemplate, Route, Rule};
 
@@ -29,6 +30,10 @@ pub(crate) struct Settings<'s> {
     #[cfg(feature = "generate")]
     pub(crate) sources: &'s Sources,
     pub(crate) route: &'s Route,
+    /// The variables that the rules of the other side write before.
+    pub(crate) given: &'s [String],
+    /// Those that these rules write.
+    pub(crate) vars: &'s [String],
 }
 
 /// Where rules stand: the documents that they can name, and what one rule was seen to need.
@@ -41,6 +46,10 @@ pub(crate) struct Scope<'s> {
     needs_length: bool,
     /// The form of the path, once a rule named a part of it.
     template: Option<PathTemplate>,
+    /// The variables that rules were seen to read.
+    reads_vars: Vec<usize>,
+    reads_given: bool,
+    var_steps: Vec<VarStep>,
 }
 
 /// A rule with the way to it, for whoever tells of a mistake.
@@ -78,13 +87,19 @@ pub(crate) fn program(rules: Vec<Rule>, settings: Settings<'_>) -> Result<Progra
         reach: Reach::default(),
         needs_length: false,
         template: None,
+        reads_vars: Vec::new(),
+        reads_given: false,
+        var_steps: Vec::new(),
     };
     let steps = scope.rules(rules.collect())?;
     let template = scope.template;
+    let names: Vec<_> = settings.given.iter().chain(settings.vars).collect();
+    let vars = VarPlan::new(&names, scope.var_steps, scope.reads_given)?;
     Ok(Program {
         steps,
         keep: None,
         template,
+        vars,
         trie,
         unmapped: settings.unmapped,
         starts_empty: settings.base == Base::Empty,
@@ -140,6 +155,7 @@ impl Scope<'_> {
         for placed in rules.into_iter().flat_map(Placed::apart) {
             let locate = |mistake| placed.locate(mistake);
             self.reach = Reach::default();
+            let reads_before = self.reads_vars.len();
             let rule = &placed.rule;
             let mut step = if rule.verb == Verb::ForEach && rule.to.is_empty() {
                 self.each_in_place(&placed, steps.len(), &mut pending)
@@ -160,6 +176,14 @@ impl Scope<'_> {
             let source = step.first().map(|read| &read.address);
             if let Some(address) = source.or(placed.rule.at.first()) {
                 step.label = address.to_string().into();
+            }
+            if let Some(slot) = step.var {
+                self.var_steps.push(VarStep {
+                    slot,
+                    step: steps.len(),
+                    reads: self.reads_vars.split_off(reads_before),
+                    rule: placed.path.first().copied().unwrap_or_default(),
+                });
             }
             steps.push(step);
         }
@@ -233,6 +257,9 @@ impl Scope<'_> {
             reach: Reach::default(),
             needs_length: false,
             template: None,
+            reads_vars: Vec::new(),
+            reads_given: false,
+            var_steps: Vec::new(),
         };
         let keep = keep.map(|keep| scope.condition(keep)).transpose();
         let keep = keep.map_err(|mistake| mistake.within("keep"))?;
@@ -240,6 +267,9 @@ impl Scope<'_> {
         let steps = scope.rules(rules)?;
         let needs_length = scope.needs_length;
         let other = keep_asks_other || steps.iter().any(|step| step.reach.other);
+        let (reads_vars, reads_given) = (scope.reads_vars, scope.reads_given);
+        self.reads_vars.extend(reads_vars);
+        self.reads_given |= reads_given;
         self.reach.body = true;
         self.reach.other |= other;
         Ok(Program {
@@ -250,6 +280,7 @@ impl Scope<'_> {
             starts_empty: false,
             needs_length,
             template: None,
+            vars: VarPlan::default(),
         })
     }
 
@@ -384,7 +415,15 @@ impl Scope<'_> {
                 self.reach.form = true;
                 ReadKind::Form(name.clone())
             }
-            Place::Var(_) | Place::Event => {
+            Place::Var(name) => {
+                let slot = self.slot(name)?;
+                self.reach.other = true;
+                self.reach.var = true;
+                self.reads_given |= slot < self.settings.given.len();
+                self.reads_vars.push(slot);
+                ReadKind::Var(slot)
+            }
+            Place::Event => {
                 return Err(InvalidConfig::whole(format!(
                     "`{address}` is not supported here"
                 )));
@@ -394,6 +433,13 @@ impl Scope<'_> {
             address: address.clone(),
             kind,
         })
+    }
+
+    /// The number of the variable with this name.
+    pub(crate) fn slot(&self, name: &str) -> Result<usize, InvalidConfig> {
+        let mut names = self.settings.given.iter().chain(self.settings.vars);
+        let slot = names.position(|known| known == name);
+        slot.ok_or_else(|| InvalidConfig::whole(format!("no rule writes `var:{name}`")))
     }
 
     /// The form of the path, in which a part has this name.

@@ -7,6 +7,7 @@ pub(crate) struct Reach {
     pub(crate) body: bool,
     /// A form, in the body.
     pub(crate) form: bool,
+    pub(crate) var: bool,
     /// Something that is neither the body nor a header.
     pub(crate) other: bool,
     /// Its condition asks for what is known only once the body was read.
@@ -19,8 +20,8 @@ pub(crate) struct Reach {
 // === impl Reach ===
 
 impl Reach {
-    /// What is known only once the body was read.
-    pub(crate) const fn is_late(self) -> bool {
+    /// Whether it is about the body.
+    pub(crate) const fn is_in_body(self) -> bool {
         self.body || self.form
     }
 
@@ -29,8 +30,9 @@ impl Reach {
         Self {
             body: self.body || when.body,
             form: self.form || when.form,
+            var: self.var || when.var,
             other: self.other || when.other,
-            late_in_when: when.is_late(),
+            late_in_when: when.is_in_body() || when.var,
             ..self
         }
     }

@@ -143,13 +143,11 @@ impl Scope<'_> {
             ));
         }
         let program = self.items(placed.inner(), rule.keep.as_ref())?;
-        Ok(Task::Each(
-            read,
-            Each {
-                step: index,
-                program,
-            },
-        ))
+        let each = Each {
+            step: index,
+            program,
+        };
+        Ok(Task::Each(read, Box::new(each)))
     }
 }
 

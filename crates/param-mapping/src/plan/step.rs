@@ -141,6 +141,10 @@ impl Scope<'_> {
             let why = "a body is a form or JSON: write two rules";
             return Err(InvalidConfig::new(targets_field, why));
         }
+        if targets.len() > 1 && targets.iter().any(Address::is_var) {
+            let why = "a variable is written alone: write two rules";
+            return Err(InvalidConfig::new(targets_field, why));
+        }
         let list = targets.len() > 1;
         for (at, target) in targets.iter().enumerate() {
             self.write(target, index, &mut step).map_err(|mistake| {
@@ -177,7 +181,7 @@ impl Scope<'_> {
                 self.changes_head(address).map_err(within)?;
                 if matches!(
                     address.0,
-                    Place::Status | Place::Segment(_) | Place::WholePath
+                    Place::Status | Place::Segment(_) | Place::WholePath | Place::Var(_)
                 ) {
                     let why = format!("`{address}` cannot be removed");
                     return Err(within(InvalidConfig::whole(why)));
@@ -218,7 +222,10 @@ impl Scope<'_> {
                 ))));
             } else {
                 self.changes_head(address).map_err(within)?;
-                if matches!(address.0, Place::Segment(_) | Place::WholePath) {
+                if matches!(
+                    address.0,
+                    Place::Segment(_) | Place::WholePath | Place::Var(_)
+                ) {
                     let why = format!("`{address}` stands alone");
                     return Err(within(InvalidConfig::whole(why)));
                 }
@@ -235,6 +242,22 @@ impl Scope<'_> {
         index: usize,
         step: &mut Step,
     ) -> Result<(), InvalidConfig> {
+        if let Place::Var(name) = &target.0
+            && self.root() == Root::Body
+        {
+            if !matches!(step.mode, Mode::Set | Mode::Add | Mode::Default) {
+                let why = format!("`{target}` is `set`, or filled by `add` or `default`");
+                return Err(InvalidConfig::whole(why));
+            }
+            if self.settings.given.contains(name) {
+                let why = format!("`{target}` is written by a rule for requests");
+                return Err(InvalidConfig::whole(why));
+            }
+            step.var = Some(self.slot(name)?);
+            step.to.push(target.clone());
+            self.reach.other = true;
+            return Ok(());
+        }
         if !target.is_json() {
             self.changes_head(target)?;
             let is_status = *target == Address(Place::Status);
@@ -362,6 +385,7 @@ impl Step {
             fallback: Vec::new(),
             mode: Mode::Set,
             to: Vec::new(),
+            var: None,
             replaced: None,
             removed: Vec::new(),
             allowed: Vec::new(),
@@ -370,6 +394,7 @@ impl Step {
             reach: Reach {
                 body: false,
                 form: false,
+                var: false,
                 other: false,
                 late_in_when: false,
                 body_in_source: false,

@@ -26,6 +26,8 @@ mod responses;
 #[cfg(feature = "schema")]
 mod schema;
 mod stacks;
+#[cfg(feature = "config")]
+mod variables;
 
 use std::sync::{Arc, Mutex};
 

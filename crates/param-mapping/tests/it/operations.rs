@@ -774,10 +774,6 @@ fn every_mistake_is_found_when_the_mapping_is_built() {
             "rules[0].to: a body is a form or JSON: write two rules",
         ),
         (
-            "{set: var:a, value: 1}",
-            "rules[0].set: `var:a` is not supported here",
-        ),
-        (
             "{set: data:/a, value: 1}",
             "rules[0].set: `data:` is not supported here",
         ),

@@ -176,10 +176,12 @@ fn an_empty_body_gets_content_only_where_a_rule_gives_it_some() {
         let request = Request::builder().method(&method).uri("/?q=7").body(());
         let (mut parts, ()) = request.unwrap().into_parts();
 
-        let mapped = mapping(rules)
-            .plans
-            .request
-            .map(&mut parts, Extent::Whole, &Bytes::new());
+        let mapped = mapping(rules).plans.request.map(
+            &mut parts,
+            Extent::Whole,
+            &Bytes::new(),
+            &mut KeptVars::default(),
+        );
 
         let mapped = mapped.unwrap().map(|mapped| shown(Some(mapped), ""));
         assert_eq!(mapped.as_deref(), expected, "{method} {rules}");
@@ -208,11 +210,12 @@ fn a_changed_body_is_described_anew_and_an_unchanged_one_is_not() {
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
 
-        let mapped =
-            mapping("remove body:/a")
-                .plans
-                .request
-                .map(&mut parts, Extent::Whole, &body.into());
+        let mapped = mapping("remove body:/a").plans.request.map(
+            &mut parts,
+            Extent::Whole,
+            &body.into(),
+            &mut KeptVars::default(),
+        );
 
         assert_eq!(mapped.unwrap().is_some(), changed);
         let expected = if changed { (1, "2") } else { (6, "0") };
