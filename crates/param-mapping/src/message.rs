@@ -19,7 +19,6 @@ use crate::refusal::Refusal;
 use crate::report::Notes;
 use crate::run::Outcome;
 use crate::scan::Stop;
-use crate::trie::Mode;
 use crate::vars::KeptVars;
 use crate::{Address, Form, Mapped, encoding};
 
@@ -436,70 +435,6 @@ fn head_of_response(parts: &response::Parts) -> Head<'_> {
         headers: Some(&parts.headers),
         status: Some(parts.status),
         ..Head::default()
-    }
-}
-
-// === impl Step ===
-
-impl Step {
-    /// What must be there, and not in the body.
-    fn asks_head(&self) -> Option<&crate::read::Read> {
-        if self.when.is_some() || !self.fallback.is_empty() {
-            return None;
-        }
-        match &self.task {
-            Task::Require(reads) => reads.iter().find(|read| !read.address.is_late()),
-            Task::First(reads) if self.required && reads.len() == 1 => {
-                reads.first().filter(|read| !read.address.is_late())
-            }
-            _ => None,
-        }
-    }
-
-    /// An address for which a message without such a document must be refused.
-    fn needs(&self, document: Document, env: &Env<'_>) -> Result<Option<&Address>, Refusal> {
-        let reach = self.reach;
-        let (is_reached, is_source) = match document {
-            Document::Json => (reach.body, reach.body_in_source),
-            Document::Form => (reach.form, reach.form_in_source),
-        };
-        if !is_reached || reach.late_in_when {
-            return Ok(None);
-        }
-        if let Some(when) = &self.when
-            && !when.holds(env)?
-        {
-            return Ok(None);
-        }
-        let is_in_it = |address: &&Address| document.holds(address);
-        let target = self.to.iter().find(is_in_it);
-        let adds = matches!(
-            self.mode,
-            Mode::Set | Mode::Append | Mode::Prepend | Mode::Merge
-        );
-        Ok(match &self.task {
-            Task::Require(reads) => reads.iter().map(|read| &read.address).find(is_in_it),
-            Task::Test(read, _) => Some(&read.address).filter(is_in_it),
-            Task::First(reads) if is_source => {
-                let first = reads.iter().map(|read| &read.address).find(is_in_it);
-                first.filter(|_| self.required)
-            }
-            Task::First(reads) => {
-                let mut is_there = false;
-                for read in reads {
-                    is_there |= read.is_there(env)?;
-                }
-                target.filter(|_| adds && is_there)
-            }
-            Task::Constant(_) => target.filter(|_| adds),
-            #[cfg(feature = "generate")]
-            Task::Generate(_) => target.filter(|_| adds),
-            Task::Template(_) | Task::Path(..) | Task::Sum(_) => {
-                let is_late = reach.body_in_source || reach.form_in_source || reach.var;
-                target.filter(|_| adds && !is_late)
-            }
-            Task::Nothing | Task::Each(..) => None,
-        })
     }
 }
 

@@ -16,8 +16,10 @@ use crate::vars::VarPlan;
 use crate::{Address, PathTemplate};
 
 mod apart;
+mod bind;
 pub(crate) mod check;
 pub(crate) mod compile;
+mod needs;
 mod reach;
 mod source;
 mod step;

@@ -12,12 +12,11 @@ use crate::condition::Condition;
 #[cfg(feature = "generate")]
 use crate::generate::make::Sources;
 use crate::pipe::Function;
-use crate::read::{Read, ReadKind, Secret};
 use crate::rule::Verb;
 use crate::trie::{Each, Trie};
 use crate::vars::{VarPlan, VarStep};
 use crate::when::When;
-use crate::{Address, Cookies, PathTemplate, Route, Rule};
+use crate::{Address, PathTemplate, Route, Rule};
 
 /// What the rules of one side have in common.
 #[derive(Clone, Copy, Debug)]
@@ -39,16 +38,16 @@ pub(crate) struct Settings<'s> {
 /// Where rules stand: the documents that they can name, and what one rule was seen to need.
 pub(crate) struct Scope<'s> {
     pub(crate) settings: Settings<'s>,
-    body: &'s mut Trie,
+    pub(super) body: &'s mut Trie,
     /// Of the element at hand, inside `for_each`.
-    item: Option<&'s mut Trie>,
+    pub(super) item: Option<&'s mut Trie>,
     pub(crate) reach: Reach,
     needs_length: bool,
     /// The form of the path, once a rule named a part of it.
-    template: Option<PathTemplate>,
+    pub(super) template: Option<PathTemplate>,
     /// The variables that rules were seen to read.
-    reads_vars: Vec<usize>,
-    reads_given: bool,
+    pub(super) reads_vars: Vec<usize>,
+    pub(super) reads_given: bool,
     var_steps: Vec<VarStep>,
 }
 
@@ -300,17 +299,6 @@ impl Scope<'_> {
         }
     }
 
-    fn trie(&mut self, root: Root) -> Result<&mut Trie, InvalidConfig> {
-        match (root, &mut self.item) {
-            (Root::Body, _) => Ok(self.body),
-            (Root::Item, Some(trie)) => Ok(trie),
-            (Root::Item, None) => Err(InvalidConfig::whole(
-                "`item:` has a meaning only inside `for_each`",
-            )),
-            (Root::Data, _) => Err(InvalidConfig::whole("`data:` is not supported here")),
-        }
-    }
-
     /// The node of an address in the document that rules here write to.
     pub(crate) fn target(&mut self, address: &Address) -> Result<usize, InvalidConfig> {
         self.reach.body = true;
@@ -332,164 +320,5 @@ impl Scope<'_> {
                 "`{address}` is no place in a document"
             ))),
         }
-    }
-
-    /// Binds an address that is read.
-    pub(crate) fn read(&mut self, address: &Address) -> Result<Read, InvalidConfig> {
-        let side = self.settings.side;
-        let kind = match &address.0 {
-            Place::Pointer(root, tokens) => {
-                let trie = self.trie(*root)?;
-                let node = trie.at(tokens);
-                trie.change(node, |node| node.is_read = true);
-                self.reach.body = true;
-                ReadKind::Node(*root, node)
-            }
-            Place::Path(root, segments) => {
-                let start: Vec<_> = segments.iter().map_while(Segment::token).collect();
-                let path: Vec<_> = segments.iter().skip(start.len()).cloned().collect();
-                let trie = self.trie(*root)?;
-                let node = trie.at(&start);
-                let last_of_twins = trie.last_of_twins;
-                trie.change(node, |node| node.is_read = true);
-                self.reach.body = true;
-                ReadKind::Walk {
-                    root: *root,
-                    node,
-                    is_single: path.iter().all(Segment::is_single),
-                    path,
-                    last_of_twins,
-                }
-            }
-            Place::Header(name) => ReadKind::Header(name.clone()),
-            Place::Cookie(_) if side == Side::Response => {
-                return Err(InvalidConfig::whole(format!(
-                    "`{address}` is no part of a response, `header:set-cookie` is"
-                )));
-            }
-            Place::Query(_) | Place::Method | Place::Segment(_) | Place::WholePath
-                if side == Side::Response =>
-            {
-                return Err(InvalidConfig::whole(format!(
-                    "`{address}` is no part of a response"
-                )));
-            }
-            Place::Status if side == Side::Request => {
-                return Err(InvalidConfig::whole("`status` is no part of a request"));
-            }
-            Place::Query(name) => {
-                self.reach.other = true;
-                ReadKind::Query(name.clone())
-            }
-            Place::Method => {
-                self.reach.other = true;
-                ReadKind::Method
-            }
-            Place::Status => {
-                self.reach.other = true;
-                ReadKind::Status
-            }
-            Place::Cookie(name) => {
-                self.reach.other = true;
-                if let Err(invalid) = Cookies::new("").set(name, "") {
-                    return Err(InvalidConfig::whole(invalid.to_string()));
-                }
-                ReadKind::Cookie(name.clone())
-            }
-            Place::WholePath => {
-                self.reach.other = true;
-                ReadKind::Path
-            }
-            Place::Segment(name) => {
-                self.reach.other = true;
-                ReadKind::Segment(Box::new(self.part_of_path(name)?), name.clone())
-            }
-            Place::SecretEnv(name) => ReadKind::Secret(Secret::from_env(name)?),
-            Place::SecretFile(path) => ReadKind::Secret(Secret::from_file(path)?),
-            Place::Form(_) if self.root() == Root::Item => {
-                return Err(InvalidConfig::whole(format!(
-                    "`{address}` is no part of a body with elements"
-                )));
-            }
-            Place::Form(name) => {
-                self.reach.form = true;
-                ReadKind::Form(name.clone())
-            }
-            Place::Var(name) => {
-                let slot = self.slot(name)?;
-                self.reach.other = true;
-                self.reach.var = true;
-                self.reads_given |= slot < self.settings.given.len();
-                self.reads_vars.push(slot);
-                ReadKind::Var(slot)
-            }
-            Place::Event => {
-                return Err(InvalidConfig::whole(format!(
-                    "`{address}` is not supported here"
-                )));
-            }
-        };
-        Ok(Read {
-            address: address.clone(),
-            kind,
-        })
-    }
-
-    /// The number of the variable with this name.
-    pub(crate) fn slot(&self, name: &str) -> Result<usize, InvalidConfig> {
-        let mut names = self.settings.given.iter().chain(self.settings.vars);
-        let slot = names.position(|known| known == name);
-        slot.ok_or_else(|| InvalidConfig::whole(format!("no rule writes `var:{name}`")))
-    }
-
-    /// The form of the path, in which a part has this name.
-    fn part_of_path(&mut self, name: &str) -> Result<PathTemplate, InvalidConfig> {
-        let template = self.settings.route.template().ok_or_else(|| {
-            InvalidConfig::whole("parts of the path have no names: give the mapping a route")
-        })?;
-        let template = template.map_err(|invalid| InvalidConfig::whole(invalid.to_string()))?;
-        if !template.names().any(|known| known == name) {
-            return Err(InvalidConfig::whole(format!(
-                "the route of the mapping names no part `{{{name}}}`"
-            )));
-        }
-        self.template = Some(template.clone());
-        Ok(template)
-    }
-
-    pub(crate) fn when(&mut self, rule: &Rule) -> Result<Option<Condition>, InvalidConfig> {
-        let before = std::mem::take(&mut self.reach);
-        let when = rule.when.as_ref().map(|when| self.condition(when));
-        self.reach = before.with_when(self.reach);
-        when.transpose().map_err(|mistake| mistake.within("when"))
-    }
-
-    fn condition(&mut self, when: &When) -> Result<Condition, InvalidConfig> {
-        Ok(match when {
-            When::All(all) => Condition::All(self.conditions("all", all)?),
-            When::Any(any) => Condition::Any(self.conditions("any", any)?),
-            When::Not(when) => {
-                let inner = self.condition(when);
-                let inner = inner.map_err(|mistake| mistake.within("not"))?;
-                Condition::Not(Box::new(inner))
-            }
-            When::At(address, is) => {
-                let within = |mistake: InvalidConfig| mistake.within(address.to_string());
-                let read = self.read(address).map_err(within)?;
-                Condition::At(read, is.compile().map_err(within)?)
-            }
-        })
-    }
-
-    fn conditions(
-        &mut self,
-        name: &'static str,
-        list: &[When],
-    ) -> Result<Vec<Condition>, InvalidConfig> {
-        let conditions = list.iter().enumerate().map(|(index, when)| {
-            self.condition(when)
-                .map_err(|mistake| mistake.within_index(index).within(name))
-        });
-        conditions.collect()
     }
 }
