@@ -11,6 +11,8 @@ mod contract;
 mod forms;
 #[cfg(all(feature = "config", feature = "generate"))]
 mod generated;
+#[cfg(feature = "config")]
+mod hostile;
 mod known_bugs;
 #[cfg(feature = "config")]
 mod operations;
