@@ -122,6 +122,11 @@ impl Address {
         matches!(&self.0, Place::Pointer(_, tokens) if tokens.is_empty())
     }
 
+    /// Whether it is the path as a whole, and the other one is a part of it.
+    pub(crate) const fn is_path_of(&self, other: &Self) -> bool {
+        matches!((&self.0, &other.0), (Place::WholePath, Place::Segment(_)))
+    }
+
     /// Whether the other address is a place inside this one.
     pub(crate) fn contains(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {

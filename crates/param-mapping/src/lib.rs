@@ -78,26 +78,21 @@
 //! ```
 //! - Reads see the message as it came; then all removals happen, then all writes, outer places before inner ones, and at each place what fills
 //!   it before what is below it. Order counts among rules for one place only: the later one wins, and two without `when` are a mistake. All is done, or the message is refused.
-//! - Variables (`var:x`) are no part of a message: they become known first of all, each after those that it is made of, and are missing where
-//!   the rules that write them write nothing. One that nobody writes, or that needs itself, is a mistake.
+//! - Variables (`var:x`) become known first of all, each after those that it is made of; rules for the response know those for the request.
 //! - Missing, `null` and falsy are three things: `null` is there for `require` and is moved; `0`, `false`, `""` and `[]` are values.
 //! - Objects on the way to a body address are made. A number addresses an element that is there. `coerce` is exact or an error.
 //! - Moved values and all that no rule names keep their bytes: `1e400`, 64-bit numbers, escapes, spaces, order. Members given twice pass unless a rule names them.
-//! - Query parameters, headers, cookies, fields of forms and parts of the path are texts; in JSON they are strings. Several of one name move together to the head, and to the body by
-//!   `coerce: array` or `join` alone.
+//! - What is not JSON is text, in JSON a string. Several of one name move together to where several can be, and elsewhere by `coerce: array` or `join`.
 //!
 //! | the body | what happens |
 //! |---|---|
 //! | no rule has a `body:` or `form:` address, or it is that of HEAD, 1xx, 204, 304 or after an upgrade | streams through as it is |
 //! | `application/json` or `+json`, and a rule has a `body:` address | is read and mapped; `content-length` is right then, digests and `etag` are gone |
-//! | a form, urlencoded or multipart, and a rule has a `form:` address | the same; fields keep their place, parts their headers and bytes |
-//! | the one, and a rule reads it and writes the other | becomes the other where that is written, and nothing else is left of it |
+//! | a form, urlencoded or multipart, and a rule has a `form:` address | the same. Where a rule reads the one and writes the other, it becomes that, and nothing else is left |
 //! | empty | counts as missing; a write makes it JSON, or an urlencoded form. For GET, HEAD, DELETE, OPTIONS, TRACE and CONNECT only a `move` does that |
-//! | with `content-encoding` gzip, deflate, br or zstd (features `codings`, `zstd`) | is decoded to be read; goes on as it came where no rule changes it, else without coding |
+//! | with `content-encoding` gzip, deflate, br or zstd (features `codings`, `zstd`) | is decoded to be read; goes on as it came, or if changed without coding. A request whose response is read accepts no other |
 //! | another type or coding | streams through without the rules that need it; 415 where one must write or have it |
 //! | `application/grpc` | streams through; only rules with nothing but `header:` addresses are applied |
-//!
-//! What a caller accepts is narrowed to the codings that can be decoded where rules are about the bodies of responses.
 //!
 //! # Defaults
 //! | setting | default | why |
@@ -108,14 +103,12 @@
 //! | [`report_header`](ParamMappingLayer::report_header) | none | which parameters an upstream does not take is its operator's to tell |
 //!
 //! # Order
-//! Below retry, so that each attempt is mapped from the caller's original and an error inside a 200 has its status before retry looks; above
-//! whatever signs the request.
+//! Below retry, so that each attempt is mapped from the caller's original, and an error inside a 200 has its status before retry looks; above signing.
 //!
 //! # Cost
-//! Without `body:` and `form:` addresses no body is looked at. With them the body is collected (one of one frame is not copied) and scanned once: UTF-8,
-//! then a validating pass of our own that notes spans of what rules name. `RawValue` and `sonic-rs` were measured beside it (see the README):
-//! they are as fast, but need a pass for each level. The output is slices of the input
-//! between small pieces; below 4 KiB it is one copy. Rules inside `for_each`, and the transforms, copy what they change. No lock, no tree.
+//! Without `body:` and `form:` addresses no body is looked at. With them it is collected (one of one frame is not copied) and JSON is scanned once:
+//! UTF-8, then a validating pass of our own that notes spans of what rules name. `RawValue` and `sonic-rs` are as fast (see the README), but need one
+//! for each level. The output is slices of the input between small pieces, below 4 KiB one copy; `for_each`, transforms, variables and codings copy.
 //!
 //! # Cancellation and limits
 //! Dropping the future drops the body, or the inner call. While the body is read, the inner service that was made ready is kept for it.

@@ -83,6 +83,11 @@ impl Writers {
                     && writer.kind != WriteKind::More
                 {
                     format!("`{target}` is written by rules[{}] too", other.index)
+                } else if other.target.is_path_of(target) || target.is_path_of(&other.target) {
+                    format!(
+                        "`path` is written as a whole, beside a part of it: see rules[{}]",
+                        other.index
+                    )
                 } else if other.sets_scalar && other.target.contains(target) {
                     format!(
                         "`{target}` lies below the scalar that rules[{}] sets",

@@ -510,6 +510,19 @@ fn what_no_cookie_and_no_path_can_be_is_found_when_the_mapping_is_built() {
         );
         assert_eq!(mistake.line(), Some(3), "{rule}");
     }
+    for rules in [
+        "[{set: path, value: /a}, {set: 'path:{p}', value: x}]",
+        "[{set: 'path:{p}', value: x}, {set: path, template: '/{query:a}'}]",
+    ] {
+        let mistake = Mapping::from_yaml(&format!(
+            "match: {path}\nrules: {rules}",
+            path = "{path: '/{p}'}"
+        ));
+        assert_eq!(
+            mistake.unwrap_err().message(),
+            "`path` is written as a whole, beside a part of it: see rules[0]"
+        );
+    }
     let anywhere = Mapping::from_yaml("rules: [{copy: 'path:{p}', to: header:x}]").unwrap_err();
     assert!(
         anywhere
