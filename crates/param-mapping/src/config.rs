@@ -62,7 +62,7 @@ pub struct RulesConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteConfig {
-    /// The pattern of the path: `/v1/{name}`, `/v1/{*rest}`. Default: any path.
+    /// The pattern of the path: `/v1/{name}`, `/v1/{name}:run`, `/v1/{*rest}`. Rules name its parts: `path:{name}`. Default: any path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The methods. Default: all.

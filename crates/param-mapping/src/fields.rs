@@ -79,7 +79,12 @@ impl<'a> FieldEdits<'a> {
             allowed,
             writes,
         } = &mut self.edits;
-        writes.sort_by_key(|write| write.mode.is_fill());
+        // What replaces a field comes first, then what stands beside it, then what fills a gap.
+        writes.sort_by_key(|write| match write.mode {
+            Mode::Set | Mode::Replace => 0,
+            Mode::Append | Mode::Prepend | Mode::Merge => 1,
+            Mode::Add | Mode::Default => 2,
+        });
         let writes: &'e [Written<'a>] = writes;
         let is_gone = |name: &str| {
             removed.contains(&name) || (!allowed.is_empty() && !allowed.contains(&name))

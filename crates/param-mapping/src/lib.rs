@@ -51,7 +51,7 @@
 //! | `copy: A` | the same, and A stays | the same |
 //! | `set: B` | writes, whatever is there; a `body:/a/-` appends | one of `value: V`, `template: "..{A}.."`, `from: A`, `sum: [A, ..]`, `generate: uuid`; unless `value`: `with`, `default`, `require` |
 //! | `replace: B`, `add: B`, `default: B` | writes if something, if nothing, if nothing or `null` is there | the same |
-//! | `append: B`, `prepend: B` | adds an element, a header line or a query parameter | the same |
+//! | `append: B`, `prepend: B` | adds an element, a header line, a query parameter or a field of a form | the same |
 //! | `merge: B` | lays a merge patch (RFC 7396) over it | the same |
 //! | `update: A` | changes what is there by `with`; gone where nothing comes out | `with`, `default`, `require` |
 //! | `remove: A`, `allow: A` | takes A away, or all but A | |

@@ -122,7 +122,7 @@ impl Rule {
         Self::writing(Verb::Default, to, source)
     }
 
-    /// Makes the value the last element of an array, or one more header line or query parameter: `{append: to, value: value}`.
+    /// Makes the value the last element of an array, or one more header line, query parameter or field of a form: `{append: to, value: value}`.
     ///
     /// A text that is there is an error: whether `a` and `b` are `ab` or two elements, a rule must say. `template: "{body:/a}b"` makes the one,
     /// `{update: body:/a, with: {wrap: if_scalar}}` beside the `append` the other.

@@ -7,6 +7,7 @@ mod codings;
 #[cfg(feature = "cli")]
 mod command_line;
 mod contract;
+mod form_reference;
 #[cfg(feature = "config")]
 mod forms;
 #[cfg(all(feature = "config", feature = "generate"))]
