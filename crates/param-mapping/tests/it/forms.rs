@@ -12,7 +12,10 @@ const URL: &str = "application/x-www-form-urlencoded";
 const MULTI: &str = "multipart/form-data; boundary=xyz";
 
 fn mapping(rules: &str) -> Mapping {
-    Mapping::from_yaml(&format!("rules: [{rules}]")).unwrap()
+    let yaml = format!("rules: [{rules}]");
+    #[cfg(feature = "schema")]
+    crate::schema::assert_fits(&yaml);
+    Mapping::from_yaml(&yaml).unwrap()
 }
 
 /// What the upstream gets, or what the caller is told.

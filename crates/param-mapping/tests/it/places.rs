@@ -9,7 +9,10 @@ use portcullis_param_mapping::Mapping;
 use crate::{Fixture, fixture, send, text};
 
 fn mapping(route: &str, rules: &str) -> Mapping {
-    Mapping::from_yaml(&format!("match: {{path: '{route}'}}\nrules: {rules}")).unwrap()
+    let yaml = format!("match: {{path: '{route}'}}\nrules: {rules}");
+    #[cfg(feature = "schema")]
+    crate::schema::assert_fits(&yaml);
+    Mapping::from_yaml(&yaml).unwrap()
 }
 
 /// What the upstream gets, as `target | cookies | header x | body`; or what the caller is told.

@@ -30,8 +30,14 @@ async fn exchange(
         },
     );
     let layer = ParamMappingLayer::new(mapping).report_header(HEADER);
+    let content_type = if body.starts_with('{') {
+        "application/json"
+    } else {
+        "application/x-www-form-urlencoded"
+    };
     let request = Request::post(format!("/{query}"))
-        .header("content-type", "application/json")
+        .header("content-type", content_type)
+        .header("cookie", "c=1; d=2")
         .header("x-debug", "1");
     let request = request.body(full(body)).unwrap();
     layer.layer(upstream).oneshot(request).await.unwrap()
@@ -57,6 +63,25 @@ async fn each_change_is_named_in_the_header_and_nothing_else_is() {
             Some(r#"dropped=("header:x-debug")"#),
         ),
         ("{remove: header:x-none}", "{}", None),
+        (
+            "{remove: [cookie:c, cookie:x]}",
+            "{}",
+            Some(r#"dropped=("cookie:c")"#),
+        ),
+        ("{allow: cookie:c}", "{}", Some(r#"dropped=("cookie:")"#)),
+        ("{allow: [cookie:c, cookie:d]}", "{}", None),
+        (
+            "{remove: [form:a, form:x]}",
+            "a=1&b=2",
+            Some(r#"dropped=("form:a")"#),
+        ),
+        ("{allow: form:a}", "a=1&b=2", Some(r#"dropped=("form:")"#)),
+        ("{allow: [form:a, form:b]}", "a=1&b=2", None),
+        (
+            "{set: var:v, from: query:q, with: {coerce: integer}}, {set: body:/q, from: var:v}",
+            "{}",
+            Some(r#"coerced=("query:q")"#),
+        ),
         (
             "{remove: [query:q, query:r]}",
             "{}",

@@ -7,7 +7,10 @@ use portcullis_param_mapping::{Mapping, ParamMappingLayer, RequestBody};
 use tower::{Layer, ServiceExt, service_fn};
 
 fn applied(rules: &str, body: &'static str) -> String {
-    let mapping = Mapping::from_yaml(&format!("rules: [{rules}]")).unwrap();
+    let yaml = format!("rules: [{rules}]");
+    #[cfg(feature = "schema")]
+    crate::schema::assert_fits(&yaml);
+    let mapping = Mapping::from_yaml(&yaml).unwrap();
     let document = Bytes::from_static(body.as_bytes());
     match mapping.apply(&document) {
         Ok(mapped) => String::from_utf8(mapped.into_bytes().to_vec()).unwrap(),
