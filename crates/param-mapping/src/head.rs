@@ -26,15 +26,16 @@ pub(crate) struct HeadEdits<'a> {
     pub(crate) headers: HeaderEdits,
     pub(crate) status: Option<StatusCode>,
     query: Edits<&'a str, Cow<'a, str>>,
-    path: PathEdits<'a>,
-    pub(crate) fields: FieldEdits<'a>,
+    // Few rules are about these, so most messages pay nothing for them.
+    path: Option<Box<PathEdits<'a>>>,
+    pub(crate) fields: Option<Box<FieldEdits<'a>>>,
 }
 
 /// Those of the headers, which need nothing of the message any more.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderEdits {
     lines: Edits<HeaderName, HeaderValue>,
-    cookies: Edits<String, String>,
+    cookies: Option<Box<Edits<String, String>>>,
 }
 
 /// What is done to the parameters of one location, by their names.
@@ -61,9 +62,15 @@ impl<'a> HeadEdits<'a> {
             match &address.0 {
                 Place::Header(name) => self.headers.lines.removed.push(name.clone()),
                 Place::Query(name) => self.query.removed.push(name),
-                Place::Cookie(name) => self.headers.cookies.removed.push(name.clone()),
-                Place::Segment(_) => self.path.remove(address),
-                Place::Form(name) => self.fields.edits.removed.push(name),
+                Place::Cookie(name) => {
+                    let cookies = self.headers.cookies.get_or_insert_default();
+                    cookies.removed.push(name.clone());
+                }
+                Place::Segment(_) => self.path.get_or_insert_default().remove(address),
+                Place::Form(name) => {
+                    let fields = self.fields.get_or_insert_default();
+                    fields.edits.removed.push(name);
+                }
                 _ => {}
             }
         }
@@ -74,8 +81,14 @@ impl<'a> HeadEdits<'a> {
             match &address.0 {
                 Place::Header(name) => self.headers.lines.allowed.push(name.clone()),
                 Place::Query(name) => self.query.allowed.push(name),
-                Place::Cookie(name) => self.headers.cookies.allowed.push(name.clone()),
-                Place::Form(name) => self.fields.edits.allowed.push(name),
+                Place::Cookie(name) => {
+                    let cookies = self.headers.cookies.get_or_insert_default();
+                    cookies.allowed.push(name.clone());
+                }
+                Place::Form(name) => {
+                    let fields = self.fields.get_or_insert_default();
+                    fields.edits.allowed.push(name);
+                }
                 _ => {}
             }
         }
@@ -100,16 +113,18 @@ impl<'a> HeadEdits<'a> {
             Output::Plain(address, text) => match &address.0 {
                 Place::Cookie(name) => {
                     let values = vec![cookies::checked(address, name, &text)?];
-                    self.headers.cookies.writes.push(Write {
+                    let cookies = self.headers.cookies.get_or_insert_default();
+                    cookies.writes.push(Write {
                         name: name.clone(),
                         values,
                         mode,
                     });
                 }
-                _ => self.path.write(address, text),
+                _ => self.path.get_or_insert_default().write(address, text),
             },
             Output::Field(name, values) => {
-                self.fields.edits.writes.push(Write { name, values, mode });
+                let fields = self.fields.get_or_insert_default();
+                fields.edits.writes.push(Write { name, values, mode });
             }
             Output::Body(_) => {}
         }
@@ -127,7 +142,9 @@ impl<'a> HeadEdits<'a> {
         {
             env.note(ChangeKind::Dropped, &"query:".into());
         }
-        if env.form.is_some_and(|form| self.fields.leave_out(form)) {
+        if let (Some(fields), Some(form)) = (&self.fields, env.form)
+            && fields.leave_out(form)
+        {
             env.note(ChangeKind::Dropped, &"form:".into());
         }
         let HeaderEdits { lines, cookies } = &self.headers;
@@ -138,7 +155,9 @@ impl<'a> HeadEdits<'a> {
         if !lines.allowed.is_empty() && headers.keys().any(is_left_out) {
             env.note(ChangeKind::Dropped, &"header:".into());
         }
-        if cookies::leave_out(cookies, headers) {
+        if let Some(cookies) = cookies
+            && cookies::leave_out(cookies, headers)
+        {
             env.note(ChangeKind::Dropped, &"cookie:".into());
         }
     }
@@ -149,7 +168,10 @@ impl<'a> HeadEdits<'a> {
         uri: &Uri,
         template: Option<&PathTemplate>,
     ) -> Result<Option<Uri>, Refusal> {
-        let path = self.path.apply(uri.path(), template)?;
+        let path = match &self.path {
+            Some(path) => path.apply(uri.path(), template)?,
+            None => None,
+        };
         let query = if self.query.is_empty() {
             None
         } else {
@@ -209,7 +231,7 @@ impl HeaderEdits {
     /// Refuses headers to which these cannot be applied.
     pub(crate) fn check(&self, headers: Option<&HeaderMap>) -> Result<(), Refusal> {
         match headers {
-            Some(headers) if !self.cookies.is_empty() => cookies::check(headers),
+            Some(headers) if self.cookies.is_some() => cookies::check(headers),
             _ => Ok(()),
         }
     }
@@ -218,8 +240,8 @@ impl HeaderEdits {
         let Self { lines, cookies } = self;
         lines.apply(headers);
         // A header is the outer place of its cookies.
-        if !cookies.is_empty() {
-            cookies::apply(cookies, headers);
+        if let Some(cookies) = cookies {
+            cookies::apply(*cookies, headers);
         }
     }
 }

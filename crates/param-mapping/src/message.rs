@@ -292,7 +292,7 @@ impl Plan {
         };
         let outcomes = program.run(&env, is_covered, &mut edits)?;
 
-        let new = self.new_body(&content, body, &env, &outcomes, &mut edits.fields)?;
+        let new = self.new_body(&content, body, &env, &outcomes, edits.fields.as_deref_mut())?;
         edits.headers.check(head.headers)?;
         let uri = uri.map(|uri| edits.uri(uri, program.template.as_ref()));
         let uri = uri.transpose()?.flatten();
@@ -319,7 +319,7 @@ impl Plan {
         body: &Bytes,
         env: &Env<'_>,
         outcomes: &[Outcome<'_>],
-        fields: &mut FieldEdits<'_>,
+        fields: Option<&mut FieldEdits<'_>>,
     ) -> Result<Option<NewBody>, Refusal> {
         let program = &self.program;
         let json = || {
@@ -340,23 +340,22 @@ impl Plan {
                 document: Some(document),
             }
         };
+        let (mut fields, turns) = (fields, self.documents.turns(content));
+        let written = fields.take_if(|fields| turns && fields.writes());
         match content {
             Content::Other => Ok(None),
-            // What turns a body into another one is all that is in it then.
-            Content::Json if self.documents.turns(content) && fields.writes() => {
-                Ok(Some(turned(Document::Form)(fields.new_form()?)))
-            }
-            Content::Json => Ok(json()?.map(as_it_was)),
+            Content::Json => match written {
+                // What turns a body into another one is all that is in it then.
+                Some(fields) => Ok(Some(turned(Document::Form)(fields.new_form()?))),
+                None => Ok(json()?.map(as_it_was)),
+            },
             Content::Form(_) => {
-                let new = if self.documents.turns(content) {
-                    json()?
-                } else {
-                    None
-                };
-                match (new, env.form) {
-                    (Some(mapped), _) => Ok(Some(turned(Document::Json)(mapped))),
-                    (None, Some(form)) => Ok(fields.apply(form, body)?.map(as_it_was)),
-                    (None, None) => Ok(None),
+                if turns && let Some(mapped) = json()? {
+                    return Ok(Some(turned(Document::Json)(mapped)));
+                }
+                match (written.or(fields), env.form) {
+                    (Some(fields), Some(form)) => Ok(fields.apply(form, body)?.map(as_it_was)),
+                    _ => Ok(None),
                 }
             }
             Content::Empty => {
@@ -367,9 +366,9 @@ impl Plan {
                         matches!(outcome, Outcome::Value(_)) && matches!(step.task, Task::First(_))
                     });
                 let new = if brings_json { json()? } else { None };
-                if !fields.writes() || !(has_content || fields.brings) {
+                let Some(fields) = written.filter(|fields| has_content || fields.brings) else {
                     return Ok(new.map(turned(Document::Json)));
-                }
+                };
                 if new.is_some() {
                     let detail = "both JSON and a form are written into an empty body";
                     return Err(Refusal::body(detail.to_owned()));

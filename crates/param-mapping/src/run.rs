@@ -198,8 +198,9 @@ impl Step {
         edits.remove(&self.removed);
         edits.allow(&self.allowed);
         for output in outputs {
-            edits.fields.brings |=
-                matches!((&output, &self.task), (Output::Field(..), Task::First(_)));
+            if matches!((&output, &self.task), (Output::Field(..), Task::First(_))) {
+                edits.fields.get_or_insert_default().brings = true;
+            }
             edits.write(output, self.mode)?;
         }
         Ok(text.map_or(Outcome::Done, Outcome::Value))
