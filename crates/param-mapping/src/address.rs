@@ -23,12 +23,12 @@ use self::path::Segment;
 /// | `path:{x}` | the part of the path with this name in the route of the mapping, decoded | yes | yes, as one part; never removed |
 /// | `path` | the path as it is sent, encoded | yes | `set` with `value` or `template`, in which each `{address}` is one part |
 /// | `form:x` | the fields of this name in a form, decoded; of a part of `multipart/form-data` its bytes ([RFC 7578]) | yes | yes |
-/// | `var:x` | what another rule writes to it: one JSON value, for rules of the same side, and for those of the response if that was for the request | yes | `set`, `add`, `default`, and as the only `to` |
+/// | `var:x` | what another rule writes to it: one JSON value, for rules of the same side, and for those of the response if that was for the request; in a stream also its [`state`](crate::State) | yes | `set`, `add`, `default`, and as the only `to` |
+/// | `data:/a`, `data:$.a[*].b` | the same in the data of an event of a stream; `data:` is the whole | yes | yes |
+/// | `event` | the name of an event, in an event stream; missing where it has none | yes | yes |
 /// | `method` | the method of a request | yes | no |
 /// | `status` | the status of a response | yes | yes |
 /// | `secret:env:NAME`, `secret:file:PATH` | a text that is read when the mapping is built, and never shown | yes | no |
-///
-/// `event` and `data:/a` are addresses too, for which there is no rule yet.
 ///
 /// ```
 /// use portcullis_param_mapping::Address;
@@ -88,10 +88,11 @@ impl Address {
         Self(Place::Pointer(Root::Body, Vec::new()))
     }
 
-    pub(crate) const fn is_body(&self) -> bool {
+    /// Whether it is in the document of the message: the body, or the data of an event.
+    pub(crate) const fn is_document(&self) -> bool {
         matches!(
             self.0,
-            Place::Pointer(Root::Body, _) | Place::Path(Root::Body, _)
+            Place::Pointer(Root::Body | Root::Data, _) | Place::Path(Root::Body | Root::Data, _)
         )
     }
 

@@ -7,8 +7,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use portcullis_gateway_error::AnswerBody;
 
-use crate::Mapped;
 use crate::mapped::ChunkQueue;
+use crate::{EventBody, Mapped, StreamEditor};
 
 pin_project! {
     /// The body of a request on its way to the inner service: the caller's own, streaming, or what the mapping made of it.
@@ -25,10 +25,12 @@ pin_project! {
     /// The body of a response: the inner service's, what the mapping made of it, or the answer to a message that was refused.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
-        // `None` where it was read.
+        // `None` where it was read, or is a stream.
         #[pin]
         inner: Option<AnswerBody<B>>,
         read: Read,
+        // Boxed, so that the bodies of all other responses are not larger for it.
+        stream: Option<Pin<Box<EventBody<B, StreamEditor>>>>,
     }
 }
 
@@ -94,6 +96,7 @@ impl<B> ResponseBody<B> {
         Self {
             inner: Some(inner),
             read: Read::nothing(),
+            stream: None,
         }
     }
 
@@ -105,6 +108,15 @@ impl<B> ResponseBody<B> {
         Self {
             inner: None,
             read: Read::new(mapped, trailers),
+            stream: None,
+        }
+    }
+
+    pub(crate) fn stream(stream: EventBody<B, StreamEditor>) -> Self {
+        Self {
+            inner: None,
+            read: Read::nothing(),
+            stream: Some(Box::pin(stream)),
         }
     }
 }
@@ -118,23 +130,26 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        match this.inner.as_pin_mut() {
-            Some(inner) => inner.poll_frame(cx),
-            None => Poll::Ready(this.read.next().map(Ok)),
+        match (this.inner.as_pin_mut(), this.stream) {
+            (Some(inner), _) => inner.poll_frame(cx),
+            (None, Some(stream)) => stream.as_mut().poll_frame(cx),
+            (None, None) => Poll::Ready(this.read.next().map(Ok)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.inner {
-            Some(inner) => inner.is_end_stream(),
-            None => self.read.is_at_end(),
+        match (&self.inner, &self.stream) {
+            (Some(inner), _) => inner.is_end_stream(),
+            (None, Some(stream)) => stream.is_end_stream(),
+            (None, None) => self.read.is_at_end(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Some(inner) => inner.size_hint(),
-            None => self.read.size_hint(),
+        match (&self.inner, &self.stream) {
+            (Some(inner), _) => inner.size_hint(),
+            (None, Some(stream)) => stream.size_hint(),
+            (None, None) => self.read.size_hint(),
         }
     }
 }

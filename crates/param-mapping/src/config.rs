@@ -6,15 +6,17 @@ use serde_json::Value;
 use crate::rule::Verb;
 use crate::{
     Address, Base, DEFAULT_MAX_BODY_BYTES, DuplicateKeys, Generate, Mapping, MappingBuilder,
-    OnError, Route, Rule, Rules, Source, Transform, Unmapped, When,
+    OnError, Route, Rule, Rules, Source, StreamRules, Transform, Unmapped, When,
 };
 
 pub(crate) mod forms;
 #[cfg(feature = "schema")]
 pub(crate) mod schema;
+mod stream;
 mod when;
 
 use self::forms::{AddressesOr, Many};
+pub use self::stream::StreamConfig;
 
 /// The serde form of a [`Mapping`]: `Mapping::try_from(config)` checks and compiles it.
 ///
@@ -36,6 +38,9 @@ pub struct Config {
     /// What is done to responses. Default: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<RulesConfig>,
+    /// What is done to the events of responses that are streams. Default: streams are responses like any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamConfig>,
     /// What happens where a member that a rule names is given twice. Default: the message is refused.
     pub duplicate_keys: DuplicateKeys,
     /// The limit for a body that must be read, in bytes. Default: [`DEFAULT_MAX_BODY_BYTES`].
@@ -170,6 +175,7 @@ impl Default for Config {
             rules: Vec::new(),
             request: None,
             response: None,
+            stream: None,
             duplicate_keys: DuplicateKeys::default(),
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
         }
@@ -202,6 +208,11 @@ impl TryFrom<Config> for MappingBuilder {
         if let Some(response) = config.response {
             let rules = Rules::try_from(response).map_err(|mistake| mistake.within("response"))?;
             builder = builder.response(rules);
+        }
+        if let Some(stream) = config.stream {
+            let rules =
+                StreamRules::try_from(stream).map_err(|mistake| mistake.within("stream"))?;
+            builder = builder.stream(rules);
         }
         Ok(builder)
     }

@@ -46,6 +46,7 @@ impl Constant {
                 | Place::Segment(_)
                 | Place::WholePath
                 | Place::Form(_)
+                | Place::Event
         );
         if !is_text {
             return Ok(Self::Json(value.to_string()));
@@ -112,7 +113,7 @@ fn check(target: &Address, text: &str) -> Result<(), InvalidConfig> {
                 ))),
             }
         }
-        Place::Form(_) => Ok(()),
+        Place::Form(_) | Place::Event => Ok(()),
         // What it stands between is known where it is written.
         _ => PathTemplate::check(text).map_err(|error| whole(&error)),
     }

@@ -179,7 +179,7 @@ pub(crate) fn describe_body(headers: &mut HeaderMap, length: usize, new: Option<
     }
 }
 
-const DIGESTS: [&str; 5] = [
+pub(crate) const DIGESTS: [&str; 5] = [
     "content-digest",
     "content-md5",
     "digest",

@@ -412,6 +412,12 @@ impl<'e> Emitter<'e> {
         }
     }
 
+    /// Whether the document is taken away as a whole.
+    pub(crate) fn is_removed(&self) -> bool {
+        let root = self.trie().node(0);
+        root.is_some_and(|root| self.is_active(&root.removed))
+    }
+
     /// Whether one of these steps is applied this time.
     fn is_active(&self, steps: &[usize]) -> bool {
         steps

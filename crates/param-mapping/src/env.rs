@@ -29,6 +29,7 @@ pub(crate) struct Frame<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Env<'a> {
     pub(crate) head: Head<'a>,
+    /// The body, or the data of an event.
     pub(crate) body: Option<&'a Frame<'a>>,
     pub(crate) form: Option<&'a Form>,
     pub(crate) item: Option<Item<'a>>,
@@ -37,6 +38,8 @@ pub(crate) struct Env<'a> {
     pub(crate) lookups: Option<&'a Lookups>,
     /// What somebody should know of, where somebody asks.
     pub(crate) notes: Option<&'a Notes>,
+    /// The name of an event.
+    pub(crate) event: Option<&'a str>,
 }
 
 /// By the transform that asks: what it takes, by the type and the text of the key.
@@ -156,6 +159,7 @@ impl<'a> Env<'a> {
             vars: self.vars,
             lookups: self.lookups,
             notes: self.notes,
+            event: self.event,
             item: Some(Item {
                 frame: None,
                 key,

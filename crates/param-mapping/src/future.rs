@@ -13,11 +13,12 @@ use portcullis_gateway_error::{Answer, Audience};
 use tower_service::Service;
 
 use crate::collect::Collected;
+use crate::events::StreamSource;
 use crate::mapping::Plans;
 use crate::message::{Extent, Work};
 use crate::refusal::Refusal;
 use crate::vars::KeptVars;
-use crate::{Report, RequestBody, ResponseBody};
+use crate::{Report, RequestBody, ResponseBody, StreamEditor};
 
 pin_project! {
     /// The future of [`ParamMapping`](crate::ParamMapping).
@@ -243,6 +244,15 @@ impl Exchange {
         let plan = &plans.response;
         let has_no_body = self.audience.is_head()
             || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+        if !has_no_body
+            && let Some(source) = plans.stream.as_ref().and_then(|plan| plan.source(&parts))
+        {
+            let editor = StreamEditor::new(Arc::clone(plans), Some(&parts));
+            plan.map_response(&mut parts, Extent::Head, &Bytes::new(), &self.vars)?;
+            StreamSource::describe(&mut parts.headers);
+            let body = ResponseBody::stream(source.body(body, editor));
+            return Ok(Next::Respond(Response::from_parts(parts, body)));
+        }
         let extent = match plan.response_work(&parts, &body) {
             Ok(Work::Pass(extent)) => extent,
             _ if has_no_body => Extent::Head,

@@ -28,6 +28,7 @@ pub(crate) struct HeadEdits<'a> {
     query: Edits<&'a str, Cow<'a, str>>,
     // Few rules are about these, so most messages pay nothing for them.
     path: Option<Box<PathEdits<'a>>>,
+    pub(crate) event: Option<Box<NameEdit>>,
     pub(crate) fields: Option<Box<FieldEdits<'a>>>,
 }
 
@@ -45,6 +46,15 @@ pub(crate) struct Edits<N, V> {
     /// Where there are some, all others are removed.
     pub(crate) allowed: Vec<N>,
     pub(crate) writes: Vec<Write<N, V>>,
+}
+
+/// What becomes of the name of an event.
+#[derive(Debug, Default)]
+pub(crate) struct NameEdit {
+    is_removed: bool,
+    written: Option<String>,
+    /// What stands where it has none.
+    filled: Option<String>,
 }
 
 #[derive(Debug)]
@@ -67,6 +77,7 @@ impl<'a> HeadEdits<'a> {
                     cookies.removed.push(name.clone());
                 }
                 Place::Segment(_) => self.path.get_or_insert_default().remove(address),
+                Place::Event => self.event.get_or_insert_default().is_removed = true,
                 Place::Form(name) => {
                     let fields = self.fields.get_or_insert_default();
                     fields.edits.removed.push(name);
@@ -120,6 +131,7 @@ impl<'a> HeadEdits<'a> {
                         mode,
                     });
                 }
+                Place::Event => self.event.get_or_insert_default().write(&text, mode),
                 _ => self.path.get_or_insert_default().write(address, text),
             },
             Output::Field(name, values) => {
@@ -222,6 +234,29 @@ impl<'a> HeadEdits<'a> {
             }
         }
         query
+    }
+}
+
+// === impl NameEdit ===
+
+impl NameEdit {
+    fn write(&mut self, name: &[u8], mode: Mode) {
+        let name = String::from_utf8_lossy(name).into_owned();
+        if mode.is_fill() {
+            self.filled = Some(name);
+        } else {
+            self.written = Some(name);
+        }
+    }
+
+    /// The name that stands in the place of this one, and whether it is another.
+    pub(crate) fn apply(self, name: Option<&str>) -> (Option<String>, bool) {
+        let kept = name.filter(|_| !self.is_removed).map(str::to_owned);
+        // An empty one is none.
+        let after = self.written.or(kept).or(self.filled);
+        let after = after.filter(|name| !name.is_empty());
+        let is_changed = after.as_deref() != name;
+        (after, is_changed)
     }
 }
 

@@ -46,6 +46,22 @@ struct Cursor<'a> {
     at: usize,
 }
 
+// === impl Invalid ===
+
+impl Invalid {
+    /// What is wrong with this, in words.
+    pub(crate) fn told(self, what: &str) -> String {
+        match self {
+            Self::Utf8 => format!("{what} is not UTF-8"),
+            Self::Syntax { line, column } => {
+                format!("{what} is not valid JSON at line {line}, column {column}")
+            }
+            Self::Surrogate => format!("{what} holds half of a surrogate pair"),
+            Self::Depth => format!("{what} is nested deeper than {MAX_DEPTH} levels"),
+        }
+    }
+}
+
 /// Where a text that is no JSON goes wrong, counted as `serde_json` does.
 #[cold]
 pub(crate) fn syntax(text: &str, at: usize) -> Invalid {

@@ -141,6 +141,7 @@ mod emit;
 mod encoding;
 mod env;
 mod error;
+mod events;
 mod fields;
 mod future;
 mod generate;
@@ -184,8 +185,9 @@ pub use crate::config::forms::{AddressesOr, Many};
 #[cfg(feature = "schema")]
 pub use crate::config::schema::json_schema;
 #[cfg(feature = "config")]
-pub use crate::config::{Config, RouteConfig, RuleConfig, RulesConfig};
+pub use crate::config::{Config, RouteConfig, RuleConfig, RulesConfig, StreamConfig};
 pub use crate::error::MapError;
+pub use crate::events::{DEFAULT_MAX_STATE_BYTES, State, StreamEditor, StreamRules};
 pub use crate::future::ResponseFuture;
 pub use crate::generate::{Generate, Now};
 pub use crate::layer::ParamMappingLayer;

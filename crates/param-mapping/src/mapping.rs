@@ -5,13 +5,16 @@ use bytes::Bytes;
 use portcullis_gateway_error::InvalidConfig;
 use serde_json::Value;
 
+use crate::events::{EventPlan, StreamEditor, StreamRules};
 #[cfg(feature = "generate")]
 use crate::generate::make::Sources;
 use crate::message::Plan;
 use crate::pipe::Function;
 use crate::plan::compile::{Settings, program};
 use crate::plan::{Program, Side};
-use crate::{Base, DuplicateKeys, MapError, Mapped, Route, Rule, Unmapped, vars};
+use crate::{
+    Base, DuplicateKeys, EventBody, Framing, MapError, Mapped, Route, Rule, Unmapped, vars,
+};
 
 /// A set of rules, checked and compiled. Cloning it is cheap.
 ///
@@ -27,6 +30,8 @@ pub(crate) struct Plans {
     pub(crate) route: Route,
     pub(crate) request: Plan,
     pub(crate) response: Plan,
+    /// `None` where streams are responses like any other.
+    pub(crate) stream: Option<EventPlan>,
 }
 
 /// Collects what a [`Mapping`] is made of.
@@ -38,6 +43,7 @@ pub struct MappingBuilder {
     /// The rules for requests were given as such, and mistakes in them are told so.
     is_request_named: bool,
     response: Rules,
+    stream: Option<StreamRules>,
     duplicate_keys: DuplicateKeys,
     functions: HashMap<String, Function>,
     #[cfg(feature = "generate")]
@@ -49,7 +55,7 @@ pub struct MappingBuilder {
 #[must_use = "rules do nothing until they are in a mapping"]
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
     base: Base,
     unmapped: Unmapped,
 }
@@ -67,6 +73,7 @@ impl Mapping {
             request: Rules::new(),
             is_request_named: false,
             response: Rules::new(),
+            stream: None,
             duplicate_keys: DuplicateKeys::default(),
             functions: HashMap::new(),
             #[cfg(feature = "generate")]
@@ -154,6 +161,44 @@ impl Mapping {
     pub fn apply_response(&self, document: &Bytes) -> Result<Mapped, MapError> {
         self.plans.response.apply(document).map_err(MapError::new)
     }
+
+    /// Applies the rules for streams to events, without HTTP: an editor for one stream. Rules for the head find nothing there.
+    ///
+    /// ```
+    /// use portcullis_param_mapping::{Edit, Editor, EventParser, Framing, Mapping, Piece, Rule, Rules};
+    ///
+    /// let rules = Rules::new().rule(Rule::rename("data:/a".parse()?, "data:/b".parse()?));
+    /// let mut editor = Mapping::builder().stream(rules).build()?.editor();
+    /// let mut parser = EventParser::new(Framing::JsonLines);
+    /// parser.push("{\"a\":1.0}\n".into());
+    ///
+    /// let Some(Piece::Event(event)) = parser.next_piece()? else { panic!("it is complete") };
+    /// assert_eq!(editor.edit(&event), Edit::Replace("{\"b\":1.0}\n".into()));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn editor(&self) -> StreamEditor {
+        StreamEditor::new(Arc::clone(&self.plans), None)
+    }
+
+    /// Applies the rules for streams to a body that is divided so, without the head that it came with.
+    ///
+    /// ```
+    /// # use http_body_util::{BodyExt, Full};
+    /// # use portcullis_param_mapping::{Framing, Mapping, Rule, Rules};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let rules = Rules::new().rule(Rule::remove("data:/usage".parse()?));
+    /// let mapping = Mapping::builder().stream(rules).build()?;
+    ///
+    /// let inner = Full::from("data: {\"usage\":{},\"n\":1}\n\ndata: [DONE]\n\n");
+    /// let body = mapping.event_body(inner, Framing::Sse);
+    /// assert_eq!(body.collect().await?.to_bytes(), "data: {\"n\":1}\n\ndata: [DONE]\n\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn event_body<B>(&self, inner: B, framing: Framing) -> EventBody<B, StreamEditor> {
+        self.editor().body(inner, framing)
+    }
 }
 
 /// A mapping without rules: everything passes as it is.
@@ -165,6 +210,7 @@ impl Default for Mapping {
                 route: Route::any(),
                 request: plan(Side::Request),
                 response: plan(Side::Response),
+                stream: None,
             }),
         }
     }
@@ -195,6 +241,14 @@ impl MappingBuilder {
     /// Replaces what is done to responses. Default: nothing.
     pub fn response(mut self, rules: Rules) -> Self {
         self.response = rules;
+        self
+    }
+
+    /// Replaces what is done to the events of responses that are streams. Default: streams are responses like any other.
+    ///
+    /// With it, of the rules for responses only those without `body:` are applied to streams.
+    pub fn stream(mut self, rules: impl Into<StreamRules>) -> Self {
+        self.stream = Some(rules.into());
         self
     }
 
@@ -301,24 +355,29 @@ impl MappingBuilder {
         }
         let vars = vars::written(&self.request.rules);
         let response_vars = vars::written(&self.response.rules);
+        let settings = |side, rules: &Rules| Settings {
+            side,
+            base: rules.base,
+            unmapped: rules.unmapped,
+            duplicate_keys: self.duplicate_keys,
+            functions: &self.functions,
+            #[cfg(feature = "generate")]
+            sources: &self.sources,
+            route: &self.route,
+            given: &[],
+            vars: &[],
+        };
         let plan = |side, rules: Rules| {
             let settings = Settings {
-                side,
-                base: rules.base,
-                unmapped: rules.unmapped,
-                duplicate_keys: self.duplicate_keys,
-                functions: &self.functions,
-                #[cfg(feature = "generate")]
-                sources: &self.sources,
-                route: &self.route,
                 given: match side {
-                    Side::Request => &[],
+                    Side::Request | Side::Stream => &[],
                     Side::Response => &vars,
                 },
                 vars: match side {
                     Side::Request => &vars,
-                    Side::Response => &response_vars,
+                    Side::Response | Side::Stream => &response_vars,
                 },
+                ..settings(side, &rules)
             };
             let program = program(rules.rules, settings)?;
             Ok(Plan::new(side, program, self.max_body_bytes))
@@ -332,11 +391,17 @@ impl MappingBuilder {
                 mistake
             }
         })?;
+        let stream = self.stream.map(|stream| {
+            let settings = settings(Side::Stream, &stream.rules);
+            EventPlan::new(stream, settings).map_err(|mistake| mistake.within("stream"))
+        });
+        let stream = stream.transpose()?;
         Ok(Mapping {
             plans: Arc::new(Plans {
                 route: self.route,
                 request: request.before(&response),
                 response,
+                stream,
             }),
         })
     }
@@ -352,6 +417,11 @@ impl Rules {
             base: Base::Copy,
             unmapped: Unmapped::Pass,
         }
+    }
+
+    /// Whether all that no rule names stays as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.base == Base::Copy && self.unmapped == Unmapped::Pass
     }
 
     /// Adds a rule.

@@ -279,11 +279,11 @@ impl Plan {
             head,
             body: frame.as_ref(),
             form: form.as_ref(),
-            item: None,
             lookups: Some(&lookups),
             // A document that comes without a head has nobody to tell but the log.
             notes: (head.headers.is_some() || Notes::are_told()).then_some(&notes),
             vars: &vars,
+            ..Env::default()
         };
         let mut edits = HeadEdits::default();
         let is_covered = |step: &Step| {
@@ -328,7 +328,10 @@ impl Plan {
                 outcomes,
                 env,
             };
-            emit(&emitter, env.body, body)
+            emit(&emitter, env.body, body).map(|emitted| match emitted {
+                Emitted::Changed(mapped) => Some(mapped),
+                Emitted::Same | Emitted::Gone => None,
+            })
         };
         let as_it_was = |mapped| NewBody {
             mapped,
@@ -394,12 +397,20 @@ impl Plan {
     }
 }
 
-/// JSON with its rules applied; `None` where that changes nothing.
-fn emit(
+/// What becomes of a document.
+pub(crate) enum Emitted {
+    Same,
+    Changed(Mapped),
+    /// Nothing is left of it.
+    Gone,
+}
+
+/// JSON with its rules applied.
+pub(crate) fn emit(
     emitter: &Emitter<'_>,
     frame: Option<&Frame<'_>>,
     body: &Bytes,
-) -> Result<Option<Mapped>, Refusal> {
+) -> Result<Emitted, Refusal> {
     let text = frame.map_or("", |frame| frame.text);
     let base = frame.filter(|_| !emitter.program.starts_empty);
     let mut out = Out::new(text.len());
@@ -411,12 +422,16 @@ fn emit(
     out.push_part(text, Some(0), 0..root.start);
     if !emitter.emit(0, base, &mut out)? {
         if !emitter.program.starts_empty || frame.is_none() {
-            return Ok(None);
+            return Ok(Emitted::Gone);
         }
         out.push("{}");
     }
     out.push_part(text, Some(0), root.end..text.len());
-    Ok((!out.is_all_of(text)).then(|| out.finish(body)))
+    Ok(if out.is_all_of(text) {
+        Emitted::Same
+    } else {
+        Emitted::Changed(out.finish(body))
+    })
 }
 
 fn head_of_request(parts: &Parts) -> Head<'_> {

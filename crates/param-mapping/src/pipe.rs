@@ -223,7 +223,7 @@ impl Pipe {
                 };
                 let wanted = (json::type_name(&value.text), wanted.into_owned());
                 // Of the body there is one table for all elements that ask.
-                let Some(lookups) = env.lookups.filter(|_| among.address.is_body()) else {
+                let Some(lookups) = env.lookups.filter(|_| among.address.is_document()) else {
                     let mut table = lookup::table(among, key, get, env)?;
                     return Ok(table.remove(&wanted).map(Text::made));
                 };

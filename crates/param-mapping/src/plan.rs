@@ -67,6 +67,8 @@ pub(crate) struct Step {
     pub(crate) is_removal: bool,
     pub(crate) on_error: OnError,
     pub(crate) reach: Reach,
+    /// It is applied to events of a stream whose data are not JSON, too.
+    pub(crate) fits_text: bool,
 }
 
 /// Where a step has its value from, or what it asks.
@@ -146,6 +148,8 @@ pub enum DuplicateKeys {
 pub(crate) enum Side {
     Request,
     Response,
+    /// An event of a response that is a stream.
+    Stream,
 }
 
 // === impl Side ===
@@ -155,6 +159,7 @@ impl Side {
         match self {
             Self::Request => "request",
             Self::Response => "response",
+            Self::Stream => "stream",
         }
     }
 }

@@ -50,6 +50,7 @@ pub(crate) enum ReadKind {
     Var(usize),
     Method,
     Status,
+    Event,
     Secret(Secret),
 }
 
@@ -132,6 +133,9 @@ impl Read {
                 .head
                 .status
                 .map(|status| Found::Json(Text::made(status.as_u16().to_string()))),
+            ReadKind::Event => env
+                .event
+                .map(|name| Found::Json(Text::made(json::encode_string(name)))),
             ReadKind::Secret(Secret(text)) => Some(Found::Json(Text::constant(text))),
         })
     }
@@ -183,6 +187,7 @@ impl Read {
             ReadKind::Var(slot) => env.vars.get(*slot).is_some_and(|var| var.get().is_some()),
             ReadKind::Method => env.head.method.is_some(),
             ReadKind::Status => env.head.status.is_some(),
+            ReadKind::Event => env.event.is_some(),
             ReadKind::Secret(_) => true,
         })
     }
@@ -208,9 +213,8 @@ impl Read {
 
 fn frame<'a>(root: Root, env: &Env<'a>) -> Option<&'a Frame<'a>> {
     match root {
-        Root::Body => env.body,
+        Root::Body | Root::Data => env.body,
         Root::Item => env.item.and_then(|item| item.frame),
-        Root::Data => None,
     }
 }
 

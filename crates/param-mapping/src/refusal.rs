@@ -2,7 +2,7 @@ use std::error::Error;
 use std::fmt;
 
 use http::StatusCode;
-use portcullis_gateway_error::{Answer, ErrorKind, classify_error};
+use portcullis_gateway_error::{Answer, ErrorKind, Problem, classify_error};
 
 use crate::FormError;
 use crate::json::Invalid;
@@ -101,7 +101,7 @@ impl Refusal {
 
     /// The same, on this side.
     pub(crate) const fn at(mut self, side: Side) -> Self {
-        if matches!(side, Side::Response) {
+        if !matches!(side, Side::Request) {
             self.status = side.status();
         }
         self.side = side;
@@ -110,53 +110,53 @@ impl Refusal {
 
     /// Tells it, once: to the log here, to the caller by the answer.
     pub(crate) fn answer(self, name: &str) -> Answer {
+        let kind = self.tell();
+        Answer::new(kind)
+            .status(self.status)
+            .name(name)
+            .detail(self.detail)
+            .member("param", self.param)
+    }
+
+    /// The same as a problem document, for a caller that has the head already.
+    pub(crate) fn problem(self) -> String {
+        let kind = self.tell();
+        let mut problem = Problem::new(self.status);
+        problem.detail = Some(self.detail);
+        let members = &mut problem.extensions;
+        members.insert("error".to_owned(), kind.token().into());
+        members.insert("param".to_owned(), self.param.into());
+        problem.to_json()
+    }
+
+    fn tell(&self) -> ErrorKind {
         let Self {
             status,
             param,
             detail,
             side,
         } = self;
-        let kind = match side {
+        let status = status.as_u16();
+        match side {
             Side::Request => {
-                tracing::debug!(
-                    param,
-                    reason = detail,
-                    status = status.as_u16(),
-                    "request refused"
-                );
+                tracing::debug!(param, reason = detail, status, "request refused");
                 ErrorKind::HttpRequestError
             }
             Side::Response => {
-                tracing::debug!(
-                    param,
-                    reason = detail,
-                    status = status.as_u16(),
-                    "response refused"
-                );
+                tracing::debug!(param, reason = detail, status, "response refused");
                 ErrorKind::HttpProtocolError
             }
-        };
-        Answer::new(kind)
-            .status(status)
-            .name(name)
-            .detail(detail)
-            .member("param", param)
+            Side::Stream => {
+                tracing::debug!(param, reason = detail, "event refused");
+                ErrorKind::HttpProtocolError
+            }
+        }
     }
 }
 
 impl From<Invalid> for Refusal {
     fn from(invalid: Invalid) -> Self {
-        Self::body(match invalid {
-            Invalid::Utf8 => "the body is not UTF-8".to_owned(),
-            Invalid::Syntax { line, column } => {
-                format!("the body is not valid JSON at line {line}, column {column}")
-            }
-            Invalid::Surrogate => "the body holds half of a surrogate pair".to_owned(),
-            Invalid::Depth => format!(
-                "the body is nested deeper than {} levels",
-                crate::json::MAX_DEPTH
-            ),
-        })
+        Self::body(invalid.told("the body"))
     }
 }
 

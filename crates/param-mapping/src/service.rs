@@ -77,7 +77,8 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let plans = self.shared.load();
         let is_ours = plans.route.matches(request.method(), request.uri().path());
-        let response_plans = (is_ours && !plans.response.is_empty()).then(|| Arc::clone(&plans));
+        let maps_response = !plans.response.is_empty() || plans.stream.is_some();
+        let response_plans = (is_ours && maps_response).then(|| Arc::clone(&plans));
         let mut exchange = Exchange::new(
             &request,
             response_plans,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Config;
 use super::forms::{AddressesOr, Many};
 use crate::rule::Verb;
-use crate::{Address, Type, When};
+use crate::{Address, State, Type, When};
 
 /// Returns the JSON Schema (draft 2020-12) of what [`Mapping::from_yaml`](crate::Mapping::from_yaml) reads.
 ///
@@ -160,6 +160,41 @@ impl JsonSchema for AddressesOr<bool> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let addresses = generator.subschema_for::<Many<Address>>();
         schema!({"anyOf": [{"type": "boolean"}, addresses]})
+    }
+}
+
+// === impl State ===
+
+impl JsonSchema for State {
+    fn schema_name() -> Cow<'static, str> {
+        "State".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let when = generator.subschema_for::<When>();
+        let from = generator.subschema_for::<Many<Address>>();
+        schema!({
+            "description": "What is kept from one event of a stream to the next.",
+            "anyOf": [
+                {"type": "string", "enum": ["counter", "once"]},
+                {
+                    "type": "object",
+                    "oneOf": [
+                        {"required": ["counter"]},
+                        {"required": ["once"]},
+                        {"required": ["remember"]},
+                        {"required": ["accumulate"]},
+                    ],
+                    "additionalProperties": false,
+                    "properties": {
+                        "counter": when,
+                        "once": when,
+                        "remember": from,
+                        "accumulate": from,
+                    },
+                },
+            ],
+        })
     }
 }
 

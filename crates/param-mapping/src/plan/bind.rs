@@ -42,14 +42,18 @@ impl Scope<'_> {
                     last_of_twins,
                 }
             }
-            Place::Header(name) => ReadKind::Header(name.clone()),
-            Place::Cookie(_) if side == Side::Response => {
+            Place::Header(name) => {
+                // Who maps a stream must know whether to keep the head for it.
+                self.reach.other |= side == Side::Stream;
+                ReadKind::Header(name.clone())
+            }
+            Place::Cookie(_) if side != Side::Request => {
                 return Err(InvalidConfig::whole(format!(
                     "`{address}` is no part of a response, `header:set-cookie` is"
                 )));
             }
             Place::Query(_) | Place::Method | Place::Segment(_) | Place::WholePath
-                if side == Side::Response =>
+                if side != Side::Request =>
             {
                 return Err(InvalidConfig::whole(format!(
                     "`{address}` is no part of a response"
@@ -87,6 +91,11 @@ impl Scope<'_> {
             }
             Place::SecretEnv(name) => ReadKind::Secret(Secret::from_env(name)?),
             Place::SecretFile(path) => ReadKind::Secret(Secret::from_file(path)?),
+            Place::Form(_) if side == Side::Stream => {
+                return Err(InvalidConfig::whole(format!(
+                    "`{address}` is no part of a stream"
+                )));
+            }
             Place::Form(_) if self.root() == Root::Item => {
                 return Err(InvalidConfig::whole(format!(
                     "`{address}` is no part of a body with elements"
@@ -104,10 +113,11 @@ impl Scope<'_> {
                 self.reads_vars.push(slot);
                 ReadKind::Var(slot)
             }
+            Place::Event if side == Side::Stream => ReadKind::Event,
             Place::Event => {
-                return Err(InvalidConfig::whole(format!(
-                    "`{address}` is not supported here"
-                )));
+                return Err(InvalidConfig::whole(
+                    "`event` has a meaning only in the rules of `stream`",
+                ));
             }
         };
         Ok(Read {
@@ -120,7 +130,12 @@ impl Scope<'_> {
     pub(crate) fn slot(&self, name: &str) -> Result<usize, InvalidConfig> {
         let mut names = self.settings.given.iter().chain(self.settings.vars);
         let slot = names.position(|known| known == name);
-        slot.ok_or_else(|| InvalidConfig::whole(format!("no rule writes `var:{name}`")))
+        slot.ok_or_else(|| {
+            InvalidConfig::whole(match self.settings.side {
+                Side::Request | Side::Response => format!("no rule writes `var:{name}`"),
+                Side::Stream => format!("neither `state` nor a rule writes `var:{name}`"),
+            })
+        })
     }
 
     /// The form of the path, in which a part has this name.
@@ -145,7 +160,7 @@ impl Scope<'_> {
         when.transpose().map_err(|mistake| mistake.within("when"))
     }
 
-    pub(super) fn condition(&mut self, when: &When) -> Result<Condition, InvalidConfig> {
+    pub(crate) fn condition(&mut self, when: &When) -> Result<Condition, InvalidConfig> {
         Ok(match when {
             When::All(all) => Condition::All(self.conditions("all", all)?),
             When::Any(any) => Condition::Any(self.conditions("any", any)?),
@@ -175,13 +190,19 @@ impl Scope<'_> {
     }
 
     pub(super) fn trie(&mut self, root: Root) -> Result<&mut Trie, InvalidConfig> {
+        let is_stream = self.settings.side == Side::Stream;
         match (root, &mut self.item) {
-            (Root::Body, _) => Ok(self.body),
+            (Root::Body, _) if is_stream => Err(InvalidConfig::whole(
+                "a stream has no `body:`, each of its events has `data:`",
+            )),
+            (Root::Data, _) if !is_stream => Err(InvalidConfig::whole(
+                "`data:` has a meaning only in the rules of `stream`",
+            )),
+            (Root::Body | Root::Data, _) => Ok(self.body),
             (Root::Item, Some(trie)) => Ok(trie),
             (Root::Item, None) => Err(InvalidConfig::whole(
                 "`item:` has a meaning only inside `for_each`",
             )),
-            (Root::Data, _) => Err(InvalidConfig::whole("`data:` is not supported here")),
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Settings<'s> {
     #[cfg(feature = "generate")]
     pub(crate) sources: &'s Sources,
     pub(crate) route: &'s Route,
-    /// The variables that the rules of the other side write before.
+    /// The variables that the rules of the other side write before, or that the state of a stream is.
     pub(crate) given: &'s [String],
     /// Those that these rules write.
     pub(crate) vars: &'s [String],
@@ -76,11 +76,28 @@ struct Pending {
 
 /// Compiles the rules of one side.
 pub(crate) fn program(rules: Vec<Rule>, settings: Settings<'_>) -> Result<Program, InvalidConfig> {
-    let mut trie = Trie::new("body:", settings.duplicate_keys == DuplicateKeys::Last);
+    program_after(rules, settings, |_| Ok(())).map(|(program, ())| program)
+}
+
+/// The same, after something else was bound to the documents that the rules are about: the state of a stream, which does not read itself.
+pub(crate) fn program_after<T>(
+    rules: Vec<Rule>,
+    settings: Settings<'_>,
+    bind: impl FnOnce(&mut Scope<'_>) -> Result<T, InvalidConfig>,
+) -> Result<(Program, T), InvalidConfig> {
+    let name = match settings.side {
+        Side::Request | Side::Response => "body:",
+        Side::Stream => "data:",
+    };
+    let mut trie = Trie::new(name, settings.duplicate_keys == DuplicateKeys::Last);
     let rules = rules.into_iter().enumerate();
     let rules = rules.map(|(index, rule)| Placed::new(rule, vec![index]));
     let mut scope = Scope {
-        settings,
+        settings: Settings {
+            given: &[],
+            vars: &[],
+            ..settings
+        },
         body: &mut trie,
         item: None,
         reach: Reach::default(),
@@ -90,11 +107,13 @@ pub(crate) fn program(rules: Vec<Rule>, settings: Settings<'_>) -> Result<Progra
         reads_given: false,
         var_steps: Vec::new(),
     };
+    let bound = bind(&mut scope)?;
+    scope.settings = settings;
     let steps = scope.rules(rules.collect())?;
     let template = scope.template;
     let names: Vec<_> = settings.given.iter().chain(settings.vars).collect();
     let vars = VarPlan::new(&names, scope.var_steps, scope.reads_given)?;
-    Ok(Program {
+    let program = Program {
         steps,
         keep: None,
         template,
@@ -103,7 +122,8 @@ pub(crate) fn program(rules: Vec<Rule>, settings: Settings<'_>) -> Result<Progra
         unmapped: settings.unmapped,
         starts_empty: settings.base == Base::Empty,
         needs_length: false,
-    })
+    };
+    Ok((program, bound))
 }
 
 // === impl Placed ===
@@ -292,10 +312,10 @@ impl Scope<'_> {
     }
 
     pub(crate) const fn root(&self) -> Root {
-        if self.item.is_some() {
-            Root::Item
-        } else {
-            Root::Body
+        match (&self.item, self.settings.side) {
+            (Some(_), _) => Root::Item,
+            (None, Side::Request | Side::Response) => Root::Body,
+            (None, Side::Stream) => Root::Data,
         }
     }
 

@@ -224,7 +224,7 @@ impl Scope<'_> {
                 self.changes_head(address).map_err(within)?;
                 if matches!(
                     address.0,
-                    Place::Segment(_) | Place::WholePath | Place::Var(_)
+                    Place::Segment(_) | Place::WholePath | Place::Var(_) | Place::Event
                 ) {
                     let why = format!("`{address}` stands alone");
                     return Err(within(InvalidConfig::whole(why)));
@@ -243,14 +243,18 @@ impl Scope<'_> {
         step: &mut Step,
     ) -> Result<(), InvalidConfig> {
         if let Place::Var(name) = &target.0
-            && self.root() == Root::Body
+            && self.root() != Root::Item
         {
             if !matches!(step.mode, Mode::Set | Mode::Add | Mode::Default) {
                 let why = format!("`{target}` is `set`, or filled by `add` or `default`");
                 return Err(InvalidConfig::whole(why));
             }
             if self.settings.given.contains(name) {
-                let why = format!("`{target}` is written by a rule for requests");
+                let by = match self.settings.side {
+                    Side::Request | Side::Response => "a rule for requests",
+                    Side::Stream => "`state`",
+                };
+                let why = format!("`{target}` is written by {by}");
                 return Err(InvalidConfig::whole(why));
             }
             step.var = Some(self.slot(name)?);
@@ -279,6 +283,10 @@ impl Scope<'_> {
             {
                 let why = format!("`{target}` is one cookie: `set` it");
                 return Err(InvalidConfig::whole(why));
+            }
+            let is_event = *target == Address(Place::Event);
+            if is_event && matches!(step.mode, Mode::Append | Mode::Prepend) {
+                return Err(InvalidConfig::whole("`event` is one name: `set` it"));
             }
             if step.mode == Mode::Merge {
                 return Err(InvalidConfig::whole(format!(
@@ -322,6 +330,11 @@ impl Scope<'_> {
             Place::Method | Place::SecretEnv(_) | Place::SecretFile(_) => Err(
                 InvalidConfig::whole(format!("`{address}` cannot be written")),
             ),
+            Place::Header(_) | Place::Status if self.settings.side == Side::Stream => {
+                Err(InvalidConfig::whole(format!(
+                    "`{address}` is sent before the first event: write it by a rule of `response`"
+                )))
+            }
             // What cannot be read here cannot be written either.
             _ => self.read(address).map(|_| ()),
         }
@@ -391,6 +404,7 @@ impl Step {
             allowed: Vec::new(),
             is_removal: false,
             on_error: OnError::Reject,
+            fits_text: false,
             reach: Reach {
                 body: false,
                 form: false,
@@ -411,7 +425,7 @@ impl Side {
     pub(crate) const fn status(self) -> http::StatusCode {
         match self {
             Self::Request => http::StatusCode::BAD_REQUEST,
-            Self::Response => http::StatusCode::BAD_GATEWAY,
+            Self::Response | Self::Stream => http::StatusCode::BAD_GATEWAY,
         }
     }
 }

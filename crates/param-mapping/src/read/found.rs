@@ -36,7 +36,7 @@ impl<'a> Found<'a> {
             Place::Query(name) => Output::Query(name, self.into_query(from, to)?),
             Place::Header(name) => Output::Header(name, self.into_headers(from, to)?),
             Place::Status => Output::Status(self.into_json(from)?),
-            Place::Cookie(_) | Place::Segment(_) | Place::WholePath => {
+            Place::Cookie(_) | Place::Segment(_) | Place::WholePath | Place::Event => {
                 Output::Plain(to, self.into_plain(from, to)?)
             }
             Place::Form(name) => {

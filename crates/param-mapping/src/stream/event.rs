@@ -151,18 +151,45 @@ impl Event {
                 raw.put_slice(if end.is_empty() { b"\n" } else { end });
                 raw.freeze()
             }
-            Framing::Sse => self.sse_with_data(data),
+            Framing::Sse => self.sse_with(None, Some(data)),
         }
     }
 
-    fn sse_with_data(&self, data: &[u8]) -> Bytes {
+    /// The field `event` alone. See [`Fields::name`].
+    pub(crate) fn name(&self) -> Option<&[u8]> {
+        if self.framing != Framing::Sse {
+            return None;
+        }
+        let names = lines(&self.raw).filter_map(|line| match line.field() {
+            (b"event", value) => Some(value),
+            _ => None,
+        });
+        names.last().filter(|name| !name.is_empty())
+    }
+
+    /// The bytes of the same event with another name, or none, and the same data or other. Only an event stream has names.
+    pub(crate) fn with_name(&self, name: Option<&str>, data: Option<&[u8]>) -> Bytes {
+        match (self.framing, data) {
+            (Framing::Sse, data) => self.sse_with(Some(name), data),
+            (_, Some(data)) => self.with_data(data),
+            (_, None) => self.raw(),
+        }
+    }
+
+    fn sse_with(&self, name: Option<Option<&str>>, data: Option<&[u8]>) -> Bytes {
         let first_end = lines(&self.raw).next().map_or(&[][..], |line| line.end);
         let end = if first_end.is_empty() {
             b"\n"
         } else {
             first_end
         };
-        let mut raw = BytesMut::with_capacity(self.raw.len() + data.len());
+        let added = data.map_or(0, <[u8]>::len) + name.flatten().map_or(0, str::len);
+        let mut raw = BytesMut::with_capacity(self.raw.len() + added + 16);
+        if let Some(Some(name)) = name {
+            raw.put_slice(b"event: ");
+            put_line(&mut raw, name.as_bytes());
+            raw.put_slice(end);
+        }
         let mut is_written = false;
         let mut is_terminated = false;
         for line in lines(&self.raw) {
@@ -170,12 +197,19 @@ impl Event {
             if is_terminated {
                 // Its own line end may lack a LF that is yet to come.
                 raw.put_slice(end);
-            } else if line.field().0 != b"data" {
-                raw.put_slice(line.text);
-                raw.put_slice(if line.end.is_empty() { end } else { line.end });
-            } else if !is_written {
-                is_written = true;
-                put_data(&mut raw, data, end);
+                continue;
+            }
+            match (line.field().0, data) {
+                (b"event", _) if name.is_some() => {}
+                (b"data", Some(_)) if is_written => {}
+                (b"data", Some(data)) => {
+                    is_written = true;
+                    put_data(&mut raw, data, end);
+                }
+                _ => {
+                    raw.put_slice(line.text);
+                    raw.put_slice(if line.end.is_empty() { end } else { line.end });
+                }
             }
         }
         if !is_terminated {
@@ -410,6 +444,29 @@ mod tests {
         ] {
             let changed = event(framing, raw).with_data(data.as_bytes());
             assert_eq!(changed, expected, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn another_name_leaves_the_other_lines_as_they_are() {
+        for (raw, name, data, expected) in [
+            ("data: a\n\n", Some("x"), None, "event: x\ndata: a\n\n"),
+            (
+                "id: 1\r\nevent: a\r\ndata: b\r\nevent: c\r\n\r\n",
+                Some("x"),
+                Some("d"),
+                "event: x\r\nid: 1\r\ndata: d\r\n\r\n",
+            ),
+            (
+                "event: a\n:c\ndata: b\ndata: c\n\n",
+                None,
+                None,
+                ":c\ndata: b\ndata: c\n\n",
+            ),
+            ("data: a", Some("x\ny"), None, "event: x y\ndata: a\n\n"),
+        ] {
+            let event = event(Framing::Sse, raw);
+            assert_eq!(event.with_name(name, data.map(str::as_bytes)), expected);
         }
     }
 

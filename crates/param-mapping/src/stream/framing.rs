@@ -4,6 +4,9 @@ use std::fmt;
 /// How a stream is divided into events.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
 pub enum Framing {
     /// `text/event-stream`, after [WHATWG HTML, section 9.2.5](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream):
     /// an event ends at an empty line, and a line ends with CR, LF or CRLF.
@@ -20,6 +23,9 @@ pub enum Framing {
 /// For [`Framing::Sse`] that is one without the empty line, for [`Framing::JsonLines`] one without the line end. A
 /// cut element of a [`Framing::JsonArray`] is never an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "config", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
 pub enum AtEof {
     /// It counts as complete: several providers end their streams so. The default.
     #[default]

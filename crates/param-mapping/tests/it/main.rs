@@ -30,6 +30,8 @@ mod responses;
 mod schema;
 mod stacks;
 #[cfg(feature = "config")]
+mod streams;
+#[cfg(feature = "config")]
 mod variables;
 
 use std::sync::{Arc, Mutex};

@@ -775,7 +775,7 @@ fn every_mistake_is_found_when_the_mapping_is_built() {
         ),
         (
             "{set: data:/a, value: 1}",
-            "rules[0].set: `data:` is not supported here",
+            "rules[0].set: `data:` has a meaning only in the rules of `stream`",
         ),
         (
             "{copy: item:/a, to: body:/b}",
