@@ -38,7 +38,7 @@
 //! - A caller and an upstream that disagree about names, places and forms of parameters, and nobody can change either.
 //! - Secrets that must not travel on, constants and defaults that every request needs, limits and checks.
 //!
-//! Not for: streams of events. For calculations there is [`MappingBuilder::function`].
+//! For calculations there is [`MappingBuilder::function`].
 //!
 //! # The language
 //! A rule is a verb with [addresses](Address), the value's way ([`with`](Transform)), [`when`](When), and [`on_error`](OnError). The
@@ -74,6 +74,7 @@
 //!     - {for_each: body:/messages, keep: {item:/role: system}, to: body:/system}
 //! response:
 //!   rules: [{set: status, value: 503, when: {body:/error_code: {exists: true}}}]
+//! stream: {}                    # see below
 //! duplicate_keys: reject        # or last
 //! ```
 //! - Reads see the message as it came; then all removals happen, then all writes, outer places before inner ones, and at each place what fills
@@ -93,11 +94,49 @@
 //! | with `content-encoding` gzip, deflate, br or zstd (features `codings`, `zstd`) | is decoded to be read; goes on as it came, or if changed without coding. A request whose response is read accepts no other |
 //! | another type or coding | streams through without the rules that need it; 415 where one must write or have it |
 //! | `application/grpc` | streams through; only rules with nothing but `header:` addresses are applied |
+//! | a stream, where the mapping has `stream` | see below; of the rules of `response` those without `body:` are applied to its head |
+//!
+//! ## Streams
+//! With `stream`, its rules are applied to each event of a response of type `text/event-stream`, or of lines of JSON (`application/x-ndjson`,
+//! `application/jsonl`), and with `framing: json_array` to each element of a successful response of any other type. `data:` is the JSON of the
+//! event, `event` its name (in event streams; elsewhere it is missing, and not written), `var:` what [`state`](State) keeps from event to event.
+//! To `remove` the whole of `data:` takes the event away. `header:` and `status` can be read, as they came.
+//! ```
+//! # #[cfg(feature = "config")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # use http_body_util::{BodyExt, Full};
+//! # use portcullis_param_mapping::{Framing, Mapping};
+//! let mapping = Mapping::from_yaml("
+//!     stream:                     # beside rules, base and unmapped: framing, eof, max_event_bytes, max_state_bytes
+//!       state: {model: {remember: data:/model}, first: once}
+//!       rules:
+//!         - {remove: [data:/usage, 'data:$.choices[*].logprobs']}
+//!         - {move: data:/reasoning, to: data:/thinking}
+//!         - {remove: 'data:', when: {event: ping}}
+//!         - {set: data:/role, value: assistant, when: {var:first: true}}
+//! ")?;
+//! # let body = Full::from("data: {\"reasoning\":\"so\"}\n\nevent: ping\ndata: {}\n\ndata: {\"usage\":7, \"n\":1.0}\n\ndata: [DONE]\n\n");
+//! # let mapped = mapping.event_body(body, Framing::Sse).collect().await?.to_bytes();
+//! # assert_eq!(mapped, "data: {\"thinking\":\"so\",\"role\":\"assistant\"}\n\ndata: {\"n\":1.0}\n\ndata: [DONE]\n\n");
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "config"))]
+//! # fn main() {}
+//! ```
+//! - An event leaves once it is complete. One that holds nothing that a rule looks for is not even read: it passes byte for byte, as comments,
+//!   `retry` and `id` do.
+//! - Data of an event stream that are no JSON and do not begin with `{`, as `[DONE]`, are a text: a string to rules that neither change nor
+//!   `require` something in `data:`, and nothing to the others.
+//! - A fault becomes an event `error` with the problem as its data (a line, or the last element), and the stream ends there.
+//! - A `content-encoding` is taken off with the feature `codings`; a stream with one that cannot be passes as it is.
 //!
 //! # Defaults
 //! | setting | default | why |
 //! |---|---|---|
 //! | [`max_body_bytes`](MappingBuilder::max_body_bytes) | 2 MiB | more than chats need, and little enough to keep per exchange |
+//! | [`max_event_bytes`](StreamRules::max_event_bytes), [`max_state_bytes`](StreamRules::max_state_bytes) | 1 MiB each | one event, and what is kept of one stream |
+//! | [`at_eof`](StreamRules::at_eof) | flush | several providers end their streams without the last empty line |
 //! | [`duplicate_keys`](MappingBuilder::duplicate_keys) | refused | whoever looked before may have seen the other value |
 //! | [`name`](ParamMappingLayer::name) | `portcullis` | the name of this hop in `Proxy-Status` |
 //! | [`report_header`](ParamMappingLayer::report_header) | none | which parameters an upstream does not take is its operator's to tell |
@@ -109,6 +148,8 @@
 //! Without `body:` and `form:` addresses no body is looked at. With them it is collected (one of one frame is not copied) and JSON is scanned once:
 //! UTF-8, then a validating pass of our own that notes spans of what rules name. `RawValue` and `sonic-rs` are as fast (see the README), but need one
 //! for each level. The output is slices of the input between small pieces, below 4 KiB one copy; `for_each`, transforms, variables and codings copy.
+//! Streams are searched for what the rules look for, and only events that have it are read; rules that may change any event (a `set` or `require`
+//! without `when`) read all.
 //!
 //! # Cancellation and limits
 //! Dropping the future drops the body, or the inner call. While the body is read, the inner service that was made ready is kept for it.
@@ -119,6 +160,7 @@
 //! | the body is not valid JSON, not UTF-8, nested deeper than 128 levels, no form, wrongly encoded, or broke off | 400 |
 //! | the body is longer than the limit, or what it is decoded to is or is more than 200 times as long; a rule needs one that cannot be read | 413; 415 |
 //! | the same of a response | 502 |
+//! | the same of an event | an error event, and an orderly end |
 //!
 //! Each is an [`Answer`](portcullis_gateway_error::Answer) and one `debug` event with `param` and `reason`. Neither holds a value.
 //!
