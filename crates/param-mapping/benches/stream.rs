@@ -13,7 +13,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use portcullis_param_mapping::{Edit, Editor, Event, EventBody, EventParser, Framing, Keys};
+use portcullis_param_mapping::{
+    Edit, Editor, Event, EventBody, EventParser, Framing, Keys, Mapping, Rule, Rules, Source,
+};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -28,16 +30,16 @@ struct Tree;
 
 struct Row {
     name: &'static str,
-    run: fn(Chunks),
+    run: Box<dyn Fn(Chunks)>,
     /// GB/s, for each frame size one list.
     rates: [Vec<f64>; SIZES.len()],
 }
 
 impl Row {
-    fn new(name: &'static str, run: fn(Chunks)) -> Self {
+    fn new(name: &'static str, run: impl Fn(Chunks) + 'static) -> Self {
         Self {
             name,
-            run,
+            run: Box::new(run),
             rates: Default::default(),
         }
     }
@@ -97,6 +99,32 @@ fn main() {
             edit(body, |_: &Event| Edit::Keep);
         }),
         Row::new("all through `serde_json::Value`", |body| edit(body, Tree)),
+        mapped(
+            "rules, no key occurs",
+            [
+                Rule::remove(at("data:/usage")),
+                Rule::rename(at("data:/reasoning"), at("data:/thinking")),
+                Rule::remove(at("data:$.choices[*].logprobs")),
+            ],
+        ),
+        mapped(
+            "rules, a key in 1 of 100, renamed",
+            [Rule::for_each(
+                at("data:/choices"),
+                [Rule::rename(at("item:/rare"), at("item:/seldom"))],
+            )],
+        ),
+        mapped(
+            "rules, a key in all, renamed",
+            [Rule::rename(
+                at("data:/system_fingerprint"),
+                at("data:/fingerprint"),
+            )],
+        ),
+        mapped(
+            "rules, all read, none changed",
+            [Rule::add(at("data:/model"), Source::Value("none".into()))],
+        ),
     ];
     for _ in 0..rounds {
         for row in &mut rows {
@@ -142,6 +170,17 @@ fn stream() -> Bytes {
 
 fn rename(members: &[&str]) -> Rename {
     Rename(members.iter().collect())
+}
+
+/// A row for a mapping with these rules.
+fn mapped(name: &'static str, rules: impl IntoIterator<Item = Rule>) -> Row {
+    let mapping = Mapping::builder().stream(Rules::new().rules(rules)).build();
+    let mapping = mapping.expect("the rules are right");
+    Row::new(name, move |body| edit(body, mapping.editor()))
+}
+
+fn at(text: &str) -> portcullis_param_mapping::Address {
+    text.parse().expect("it is an address")
 }
 
 fn edit(body: Chunks, editor: impl Editor) {
