@@ -114,6 +114,32 @@ pub(crate) fn stream(data: &[u8]) {
             "an editor that keeps all changed something"
         );
     }
+
+    let mapping = stream_mapping();
+    let mapped = |size| {
+        let chunks = data.chunks(size).map(Bytes::copy_from_slice).collect();
+        collect(mapping.event_body(Chunks(chunks), framing))
+    };
+    assert_eq!(
+        mapped(size),
+        mapped(data.len().max(1)),
+        "the cuts change what rules do"
+    );
+}
+
+/// Rules of each kind, and state that depends on the events before.
+fn stream_mapping() -> Mapping {
+    let rules = "
+stream:
+  state: {n: {counter: {data:/a: {exists: true}}}, last: {remember: [data:/b, event]}}
+  rules:
+    - {move: data:/a, to: data:/c}
+    - {set: data:/n, from: var:n, when: {data:/e: {exists: true}}}
+    - {set: data:/last, from: var:last, when: {event: x}}
+    - {remove: 'data:', when: {'data:': y}}
+    - {copy: data:/d, to: event, on_error: keep}
+";
+    Mapping::from_yaml(rules).expect("the rules are right")
 }
 
 /// Forms: what is not changed is the same, and what was changed is read back.
