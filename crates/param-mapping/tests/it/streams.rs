@@ -470,7 +470,71 @@ fn rule_sets() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+/// JSON objects of a few members that the rules name.
+fn documents() -> impl Strategy<Value = String> {
+    let value = proptest::sample::select(vec![
+        "1.0",
+        "null",
+        "\"x\"",
+        "{\"c\":[1, 2],\"d\":{}}",
+        "[{\"a\":1e400},{\"c\":2}]",
+        "{}",
+    ]);
+    let name = proptest::sample::select(vec!["a", "b", "c", "list", "z", "\\u0061"]);
+    let members = proptest::collection::vec((name, value), 0..5);
+    members.prop_map(|members| {
+        let members = members
+            .iter()
+            .map(|(name, value)| format!("\"{name}\": {value}"));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(" , "))
+    })
+}
+
 proptest! {
+    #[test]
+    fn the_data_of_an_event_become_what_a_body_becomes(
+        document in documents(),
+        rules in proptest::sample::select(vec![
+            "[{move: body:/a, to: body:/b/c}]",
+            "[{copy: [body:/z, body:/a], to: body:/list/-}]",
+            "[{remove: ['body:$.list[*].a', body:/b/c/0]}]",
+            "[{default: body:/a, value: 1}, {append: body:/list, value: 2}]",
+            "[{allow: [body:/a, body:/b/c]}]",
+            "[{merge: body:/b, value: {c: null, e: 1}, when: {body:/z: {exists: true}}}]",
+            "[{for_each: body:/list, keep: {item:/a: {exists: true}}, to: body:/kept}]",
+            "[{update: body:/a, with: {coerce: integer}, on_error: drop}]",
+            "[{require: body:/a}]",
+            "[{replace: body:/c, from: body:/b}]",
+        ]),
+    ) {
+        let body = Mapping::from_yaml(&format!("rules: {rules}")).unwrap();
+        let body = body.apply(&Bytes::from(document.clone()));
+        let stream = mapping(&format!("{{rules: {}}}", rules.replace("body:", "data:")));
+        let event = format!("data: {document}\n\n");
+        let mut parser = EventParser::new(Framing::Sse);
+        parser.push(event.clone().into());
+        let Ok(Some(portcullis_param_mapping::Piece::Event(event))) = parser.next_piece() else {
+            panic!("it is an event")
+        };
+
+        // Whether it is looked for or not, so that faults are the same too.
+        let edit = stream.editor().edit(&event);
+
+        match (body, edit) {
+            (Ok(mapped), Edit::Replace(bytes)) => {
+                let expected = [b"data: ", &*mapped.into_bytes(), b"\n\n"].concat();
+                prop_assert_eq!(bytes, expected);
+            }
+            (Ok(mapped), Edit::Keep) => prop_assert!(!mapped.is_changed()),
+            (Err(error), Edit::Fail(text)) => {
+                let expected = error.to_string().replace("body:", "data:");
+                let text = String::from_utf8(text.to_vec()).unwrap();
+                prop_assert!(text.contains(&expected), "{} {}", text, expected);
+            }
+            (body, edit) => prop_assert!(false, "{:?} {:?}", body, edit),
+        }
+    }
+
     #[test]
     fn what_comes_out_depends_neither_on_the_cuts_nor_on_what_is_looked_for(
         stream in streams(),
