@@ -40,7 +40,7 @@ enum Data {
     Json,
     /// `[DONE]`, or whatever else an event stream says that is not JSON; as a JSON string.
     Text(String),
-    /// No rule asks for them, or they are no text.
+    /// No rule asks for them.
     Unread,
 }
 
@@ -82,8 +82,7 @@ impl StreamEditor {
             })
         };
 
-        let text = str::from_utf8(&bytes).unwrap_or_default();
-        let data = plan.read(event.framing(), &bytes)?;
+        let (data, text) = plan.read(event.framing(), &bytes)?;
         let document = match &data {
             Data::Text(quoted) => Text::constant(quoted),
             Data::Json | Data::Unread => Text::part(text, Some(0), 0..text.len()),
@@ -182,23 +181,17 @@ impl fmt::Debug for StreamEditor {
 // === impl EventPlan ===
 
 impl EventPlan {
-    fn read(&self, framing: Framing, bytes: &[u8]) -> Result<Data, Refusal> {
+    /// How rules see the data of an event, and its text.
+    fn read<'b>(&self, framing: Framing, bytes: &'b [u8]) -> Result<(Data, &'b str), Refusal> {
         if !self.reads_data {
-            return Ok(Data::Unread);
+            return Ok((Data::Unread, ""));
         }
-        let is_sse = framing == Framing::Sse;
-        let must_be_json = !is_sse || bytes.trim_ascii_start().starts_with(b"{");
-        let Ok(text) = str::from_utf8(bytes) else {
-            return if must_be_json {
-                Err(broken(Invalid::Utf8))
-            } else {
-                Ok(Data::Unread)
-            };
-        };
+        let text = str::from_utf8(bytes).map_err(|_| broken(Invalid::Utf8))?;
+        let must_be_json = framing != Framing::Sse || text.trim_start().starts_with('{');
         if must_be_json || serde_json::from_str::<IgnoredAny>(text).is_ok() {
-            return Ok(Data::Json);
+            return Ok((Data::Json, text));
         }
-        Ok(Data::Text(json::encode_string(text)))
+        Ok((Data::Text(json::encode_string(text)), text))
     }
 
     /// Brings what is kept up to date by an event.

@@ -212,6 +212,11 @@ fn every_fault_names_its_place() {
         ),
         (
             "{rules: [{remove: data:/a}]}",
+            "data: [\"a\",\"?\"]\n\n",
+            "the data of an event is not UTF-8",
+        ),
+        (
+            "{rules: [{remove: data:/a}]}",
             "data: {\"a\":1,\"a\":2}\n\n",
             "data:/a is given twice",
         ),
@@ -256,7 +261,10 @@ fn every_fault_names_its_place() {
             "data:/t must be a string, is a number",
         ),
     ] {
-        let inner = ScriptBody::new([Step::Data(Bytes::copy_from_slice(input.as_bytes()))]);
+        // No character of UTF-8, which a text of Rust cannot hold.
+        let input = input.as_bytes().iter();
+        let input = input.map(|byte| if *byte == b'?' { 0xff } else { *byte });
+        let inner = ScriptBody::new([Step::Data(input.collect())]);
         let result = collect(mapping(stream).event_body(inner, Framing::Sse));
 
         let expected = format!("\"detail\":\"{detail}\"");
@@ -512,7 +520,7 @@ proptest! {
         let stream = mapping(&format!("{{rules: {}}}", rules.replace("body:", "data:")));
         let event = format!("data: {document}\n\n");
         let mut parser = EventParser::new(Framing::Sse);
-        parser.push(event.clone().into());
+        parser.push(event.into());
         let Ok(Some(portcullis_param_mapping::Piece::Event(event))) = parser.next_piece() else {
             panic!("it is an event")
         };
