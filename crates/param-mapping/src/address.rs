@@ -25,7 +25,7 @@ use self::path::Segment;
 /// | `form:x` | the fields of this name in a form, decoded; of a part of `multipart/form-data` its bytes ([RFC 7578]) | yes | yes |
 /// | `var:x` | what another rule writes to it: one JSON value, for rules of the same side, and for those of the response if that was for the request; in a stream also its [`state`](crate::State) | yes | `set`, `add`, `default`, and as the only `to` |
 /// | `data:/a`, `data:$.a[*].b` | the same in the data of an event of a stream; `data:` is the whole | yes | yes |
-/// | `event` | the name of an event, in an event stream; missing where it has none | yes | yes |
+/// | `event` | the name of an event; missing where it has none | yes | in an event stream |
 /// | `method` | the method of a request | yes | no |
 /// | `status` | the status of a response | yes | yes |
 /// | `secret:env:NAME`, `secret:file:PATH` | a text that is read when the mapping is built, and never shown | yes | no |

@@ -98,8 +98,9 @@
 //!
 //! ## Streams
 //! With `stream`, its rules are applied to each event of a response of type `text/event-stream`, or of lines of JSON (`application/x-ndjson`,
-//! `application/jsonl`), and with `framing: json_array` to each element of a successful response of any other type. `data:` is the JSON of the
-//! event, `event` its name (in event streams; elsewhere it is missing, and not written), `var:` what [`state`](State) keeps from event to event.
+//! `application/jsonl`), or with the feature `aws` of Amazon's messages, and with `framing: json_array` to each element of a successful response
+//! of any other type. `data:` is the JSON of the event, `event` its name (written in event streams alone, and missing in JSON), `var:` what
+//! [`state`](State) keeps from event to event.
 //! To `remove` the whole of `data:` takes the event away. `header:` and `status` can be read, as they came.
 //! ```
 //! # #[cfg(feature = "config")]
@@ -126,9 +127,9 @@
 //! ```
 //! - An event leaves once it is complete. One that holds nothing that a rule looks for is not even read: it passes byte for byte, as comments,
 //!   `retry` and `id` do.
-//! - Data of an event stream that are no JSON and do not begin with `{`, as `[DONE]`, are a text: a string to rules that neither change nor
-//!   `require` something in `data:`, and nothing to the others.
-//! - A fault becomes an event `error` with the problem as its data (a line, or the last element), and the stream ends there.
+//! - Data that are no JSON and do not begin with `{`, as `[DONE]`, are a text, but in lines and arrays a fault. A text is a string to rules
+//!   that neither change nor `require` something in `data:`, and nothing to the others.
+//! - A fault becomes an event `error` with the problem as its data (a line, the last element, an exception), and the stream ends there.
 //! - A `content-encoding` is taken off with the feature `codings`; a stream with one that cannot be passes as it is.
 //!
 //! # Defaults

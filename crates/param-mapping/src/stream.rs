@@ -1,6 +1,8 @@
 //! Streams of events: cut into events, looked at, changed, and passed on.
 
 mod array;
+#[cfg(feature = "aws")]
+mod aws;
 mod body;
 mod editor;
 mod event;

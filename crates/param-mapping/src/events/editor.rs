@@ -38,7 +38,7 @@ pub struct StreamEditor {
 /// The data of an event, as rules see them.
 enum Data {
     Json,
-    /// `[DONE]`, or whatever else an event stream says that is not JSON; as a JSON string.
+    /// `[DONE]`, or whatever else an event says that is not JSON; as a JSON string.
     Text(String),
     /// No rule asks for them.
     Unread,
@@ -187,7 +187,7 @@ impl EventPlan {
             return Ok((Data::Unread, ""));
         }
         let text = str::from_utf8(bytes).map_err(|_| broken(Invalid::Utf8))?;
-        let must_be_json = framing != Framing::Sse || text.trim_start().starts_with('{');
+        let must_be_json = framing.is_json() || text.trim_start().starts_with('{');
         if must_be_json || serde_json::from_str::<IgnoredAny>(text).is_ok() {
             return Ok((Data::Json, text));
         }

@@ -4,6 +4,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memchr2;
 
 use super::array::is_space;
+#[cfg(feature = "aws")]
+use super::aws;
 use super::framing::Framing;
 
 /// One event of a stream, complete, with the exact bytes that it came as.
@@ -21,7 +23,7 @@ pub struct Event {
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
-    /// The field `event`; `None` where it is missing or empty, which means `message`. Always `None` but for [`Framing::Sse`].
+    /// The field `event`; `None` where it is missing or empty, which means `message`. Always `None` for JSON.
     pub name: Option<Bytes>,
     /// The data: for [`Framing::Sse`] the `data` lines joined by LF, else the JSON text. It may be no UTF-8.
     pub data: Bytes,
@@ -90,6 +92,7 @@ impl Event {
     pub fn fields(&self) -> Fields {
         if self.framing != Framing::Sse {
             return Fields {
+                name: self.name().map(|name| self.raw.slice_ref(name)),
                 data: self.data(),
                 ..Fields::default()
             };
@@ -116,6 +119,8 @@ impl Event {
     pub fn data(&self) -> Bytes {
         match self.framing {
             Framing::JsonArray => self.raw(),
+            #[cfg(feature = "aws")]
+            Framing::AwsEventStream => self.raw.slice_ref(aws::payload(&self.raw)),
             Framing::JsonLines => self.raw.slice_ref(line_text(&self.raw)),
             Framing::Sse => {
                 let mut data = data_lines(&self.raw);
@@ -143,6 +148,8 @@ impl Event {
     pub fn with_data(&self, data: &[u8]) -> Bytes {
         match self.framing {
             Framing::JsonArray => Bytes::copy_from_slice(data),
+            #[cfg(feature = "aws")]
+            Framing::AwsEventStream => aws::with_payload(&self.raw, data),
             Framing::JsonLines => {
                 let text = line_text(&self.raw);
                 let end = self.raw.get(text.len()..).unwrap_or_default();
@@ -157,8 +164,11 @@ impl Event {
 
     /// The field `event` alone. See [`Fields::name`].
     pub(crate) fn name(&self) -> Option<&[u8]> {
-        if self.framing != Framing::Sse {
-            return None;
+        match self.framing {
+            Framing::Sse => {}
+            Framing::JsonLines | Framing::JsonArray => return None,
+            #[cfg(feature = "aws")]
+            Framing::AwsEventStream => return aws::name(&self.raw),
         }
         let names = lines(&self.raw).filter_map(|line| match line.field() {
             (b"event", value) => Some(value),
@@ -369,127 +379,4 @@ fn put_line(raw: &mut BytesMut, text: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(framing: Framing, raw: &'static str) -> Event {
-        Event::new(framing, Bytes::from_static(raw.as_bytes()), 0)
-    }
-
-    #[test]
-    fn fields_are_read_as_the_standard_says() {
-        let fields = |name: &'static str, data: &'static str| Fields {
-            name: (!name.is_empty()).then(|| Bytes::from_static(name.as_bytes())),
-            data: Bytes::from_static(data.as_bytes()),
-            ..Fields::default()
-        };
-        for (raw, expected) in [
-            ("data: a\n\n", fields("", "a")),
-            ("data:a\n\n", fields("", "a")),
-            ("data:  a\n\n", fields("", " a")),
-            ("data\n\n", fields("", "")),
-            ("data\ndata\n\n", fields("", "\n")),
-            ("data: a\r\ndata:\rdata: b: c\n\n", fields("", "a\n\nb: c")),
-            ("event: x\ndata: a\nevent: y\n\n", fields("y", "a")),
-            ("event: x\nevent\ndata: a\n\n", fields("", "a")),
-            (
-                ": c\ndata: a\nDATA: b\n data: c\nother: d\n\n",
-                fields("", "a"),
-            ),
-            ("data: a", fields("", "a")),
-        ] {
-            assert_eq!(event(Framing::Sse, raw).fields(), expected, "{raw:?}");
-        }
-    }
-
-    #[test]
-    fn ids_and_retries_are_taken_only_where_they_are_right() {
-        for (raw, id, retry) in [
-            ("id: 1\nretry: 20\n", Some("1"), Some(20)),
-            ("id\nretry\n", Some(""), None),
-            (
-                "id: 1\nid: a\0b\nretry: 20\nretry: 2x\n",
-                Some("1"),
-                Some(20),
-            ),
-            ("retry: -1\n", None, None),
-            ("retry: 99999999999999999999\n", None, None),
-        ] {
-            let fields = event(Framing::Sse, raw).fields();
-
-            let id = id.map(|id| Bytes::from_static(id.as_bytes()));
-            assert_eq!(fields.id, id, "{raw:?}");
-            let retry = retry.map(Duration::from_millis);
-            assert_eq!(fields.retry, retry, "{raw:?}");
-        }
-    }
-
-    #[test]
-    fn other_data_leaves_the_other_lines_as_they_are() {
-        for (framing, raw, data, expected) in [
-            (Framing::Sse, "data: a\n\n", "b", "data: b\n\n"),
-            (
-                Framing::Sse,
-                "id:1\r\n:c\r\ndata:a\r\ndata:b\r\nx\r\n\r\n",
-                "b\nc",
-                "id:1\r\n:c\r\ndata: b\r\ndata: c\r\nx\r\n\r\n",
-            ),
-            (Framing::Sse, "data: a\r\r", "", "data: \r\r"),
-            (Framing::Sse, "data: a", "b", "data: b\n\n"),
-            (Framing::Sse, "data: a\nid: 1", "b", "data: b\nid: 1\n\n"),
-            (Framing::JsonLines, "{}\r\n", "[1,\n2]", "[1, 2]\r\n"),
-            (Framing::JsonLines, "{} ", "1", "1 "),
-            (Framing::JsonLines, "{}", "1", "1\n"),
-            (Framing::JsonArray, "{}", "1", "1"),
-        ] {
-            let changed = event(framing, raw).with_data(data.as_bytes());
-            assert_eq!(changed, expected, "{raw:?}");
-        }
-    }
-
-    #[test]
-    fn another_name_leaves_the_other_lines_as_they_are() {
-        for (raw, name, data, expected) in [
-            ("data: a\n\n", Some("x"), None, "event: x\ndata: a\n\n"),
-            (
-                "id: 1\r\nevent: a\r\ndata: b\r\nevent: c\r\n\r\n",
-                Some("x"),
-                Some("d"),
-                "event: x\r\nid: 1\r\ndata: d\r\n\r\n",
-            ),
-            (
-                "event: a\n:c\ndata: b\ndata: c\n\n",
-                None,
-                None,
-                ":c\ndata: b\ndata: c\n\n",
-            ),
-            ("data: a", Some("x\ny"), None, "event: x y\ndata: a\n\n"),
-        ] {
-            let event = event(Framing::Sse, raw);
-            assert_eq!(event.with_name(name, data.map(str::as_bytes)), expected);
-        }
-    }
-
-    #[test]
-    fn data_that_was_written_is_read_back() {
-        for data in ["", "a", "a\nb", "\n", "a\n", "\n\na", " a"] {
-            let raw = SseEvent::new(data).encode();
-            let event = Event::new(Framing::Sse, raw, 0);
-            assert_eq!(event.data(), data, "{data:?}");
-            assert_eq!(event.with_data(data.as_bytes()), event.raw(), "{data:?}");
-        }
-    }
-
-    #[test]
-    fn names_and_ids_cannot_begin_a_line() {
-        let event = SseEvent::new("x").name("a\ndata: y").id("b\r\0");
-        assert_eq!(event.encode(), "event: a data: y\nid: b  \ndata: x\n\n");
-    }
-
-    #[test]
-    fn one_line_of_data_is_not_copied() {
-        let event = event(Framing::Sse, "event: a\ndata: b\n\n");
-        let data = event.data();
-        assert!(event.raw().as_ptr_range().contains(&data.as_ptr()));
-    }
-}
+mod tests;

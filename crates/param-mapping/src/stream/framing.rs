@@ -16,12 +16,18 @@ pub enum Framing {
     JsonLines,
     /// One JSON array whose elements come one after another: each element is an event.
     JsonArray,
+    /// `application/vnd.amazon.eventstream`, [Amazon's binary encoding]: each message is an event whose data is the payload and whose name is
+    /// the header `:event-type` or `:exception-type`. All checksums are checked, and made for a message with other data.
+    ///
+    /// [Amazon's binary encoding]: https://smithy.io/2.0/aws/amazon-eventstream.html
+    #[cfg(feature = "aws")]
+    AwsEventStream,
 }
 
 /// What becomes of an event that the end of the stream cuts off.
 ///
 /// For [`Framing::Sse`] that is one without the empty line, for [`Framing::JsonLines`] one without the line end. A
-/// cut element of a [`Framing::JsonArray`] is never an event.
+/// cut element of a [`Framing::JsonArray`], or a cut message, is never an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "config", derive(serde::Deserialize, serde::Serialize))]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -42,8 +48,13 @@ pub struct FramingError {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fault {
-    TooLarge { limit: usize },
-    Malformed { expected: &'static str },
+    TooLarge {
+        limit: usize,
+    },
+    Malformed {
+        what: &'static str,
+        expected: &'static str,
+    },
 }
 
 /// The longest event that is read unless another limit is set: 1 MiB.
@@ -64,7 +75,27 @@ impl Framing {
         } else if JSON_LINES.iter().any(|name| is(name)) {
             Some(Self::JsonLines)
         } else {
+            #[cfg(feature = "aws")]
+            if is("application/vnd.amazon.eventstream") {
+                return Some(Self::AwsEventStream);
+            }
             None
+        }
+    }
+
+    /// Whether the data of every event must be JSON.
+    pub(crate) const fn is_json(self) -> bool {
+        matches!(self, Self::JsonLines | Self::JsonArray)
+    }
+
+    /// What its streams are.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Sse => "event stream",
+            Self::JsonLines => "stream of lines",
+            Self::JsonArray => "JSON array",
+            #[cfg(feature = "aws")]
+            Self::AwsEventStream => "stream of messages",
         }
     }
 }
@@ -78,9 +109,10 @@ impl FramingError {
         }
     }
 
-    pub(crate) const fn malformed(expected: &'static str) -> Self {
+    pub(crate) const fn malformed(framing: Framing, expected: &'static str) -> Self {
+        let what = framing.words();
         Self {
-            fault: Fault::Malformed { expected },
+            fault: Fault::Malformed { what, expected },
         }
     }
 
@@ -97,8 +129,8 @@ impl fmt::Display for FramingError {
             Fault::TooLarge { limit } => {
                 write!(f, "an event of the stream is longer than {limit} bytes")
             }
-            Fault::Malformed { expected } => {
-                write!(f, "the stream is no JSON array: expected {expected}")
+            Fault::Malformed { what, expected } => {
+                write!(f, "the stream is no {what}: expected {expected}")
             }
         }
     }
@@ -145,7 +177,7 @@ mod tests {
                 "an event of the stream is longer than 9 bytes",
             ),
             (
-                FramingError::malformed("`[`"),
+                FramingError::malformed(Framing::JsonArray, "`[`"),
                 "the stream is no JSON array: expected `[`",
             ),
         ] {

@@ -6,6 +6,8 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
+#[cfg(feature = "aws")]
+use super::aws;
 use super::event::SseEvent;
 use super::framing::Framing;
 use super::parser::{EventParser, Kind, Raw, Span};
@@ -132,6 +134,8 @@ impl Output {
                     Framing::Sse => b"\n\n",
                     Framing::JsonLines => b"\n",
                     Framing::JsonArray => b"",
+                    #[cfg(feature = "aws")]
+                    Framing::AwsEventStream => b"",
                 };
                 self.put(ends, parser);
             }
@@ -157,6 +161,8 @@ impl Output {
                 self.put_events(std::slice::from_ref(text), parser);
                 self.put(b"\n", parser);
             }
+            #[cfg(feature = "aws")]
+            Framing::AwsEventStream => self.put_events(&[aws::exception(text)], parser),
             Framing::JsonArray => {
                 if !self.is_open {
                     self.put(b"[", parser);

@@ -3,6 +3,8 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use super::array::ArrayScanner;
+#[cfg(feature = "aws")]
+use super::aws::AwsScanner;
 use super::event::{Event, has_data};
 use super::framing::{AtEof, DEFAULT_MAX_EVENT_BYTES, Framing, FramingError};
 use super::keys::{Hits, Keys};
@@ -60,6 +62,8 @@ enum Scanner {
     Sse(SseScanner),
     Lines(LineScanner),
     Array(ArrayScanner),
+    #[cfg(feature = "aws")]
+    Aws(AwsScanner),
 }
 
 /// Where a piece ends, counted from the first byte that was given to the scanner.
@@ -112,6 +116,8 @@ impl EventParser {
                 Framing::Sse => Scanner::Sse(SseScanner::new()),
                 Framing::JsonLines => Scanner::Lines(LineScanner::new()),
                 Framing::JsonArray => Scanner::Array(ArrayScanner::new()),
+                #[cfg(feature = "aws")]
+                Framing::AwsEventStream => Scanner::Aws(AwsScanner::new()),
             },
             chunk: Bytes::new(),
             at: 0,
@@ -272,20 +278,21 @@ impl EventParser {
     fn scan(&mut self) -> Result<Option<Span>, FramingError> {
         let rest = self.chunk.get(self.at..).unwrap_or_default();
         if !rest.is_empty() {
-            let end = match &mut self.scanner {
-                Scanner::Sse(scanner) => scanner.scan(rest),
-                Scanner::Lines(scanner) => scanner.scan(rest),
-                Scanner::Array(scanner) => match scanner.scan(rest) {
-                    Ok(end) => end,
-                    // Had it been cut there, the limit would have been seen first.
-                    Err(fault)
-                        if fault.at > self.max_event_bytes.saturating_sub(self.carry.len()) =>
-                    {
-                        return Err(FramingError::too_large(self.max_event_bytes));
-                    }
-                    Err(fault) => return Err(FramingError::malformed(fault.expected)),
-                },
+            let scanned = match &mut self.scanner {
+                Scanner::Sse(scanner) => Ok(scanner.scan(rest)),
+                Scanner::Lines(scanner) => Ok(scanner.scan(rest)),
+                Scanner::Array(scanner) => scanner.scan(rest),
+                #[cfg(feature = "aws")]
+                Scanner::Aws(scanner) => scanner.scan(rest),
             };
+            let end = scanned.map_err(|fault| {
+                // Had it been cut there, the limit would have been seen first.
+                if fault.at > self.max_event_bytes.saturating_sub(self.carry.len()) {
+                    FramingError::too_large(self.max_event_bytes)
+                } else {
+                    FramingError::malformed(self.framing, fault.expected)
+                }
+            })?;
             let len = end.map_or(rest.len(), |end| end.len);
             // The LF of the last CRLF may come as a tail, and must then not count more than here.
             let is_crlf = rest
@@ -317,6 +324,8 @@ impl EventParser {
             Scanner::Sse(scanner) => (scanner.is_in_event(), Kind::Event),
             Scanner::Lines(scanner) => (scanner.is_in_event(), Kind::Event),
             Scanner::Array(_) => (true, Kind::Filler),
+            #[cfg(feature = "aws")]
+            Scanner::Aws(_) => (true, Kind::Filler),
         };
         let raw = std::mem::take(&mut self.carry).freeze();
         Ok(match (is_event, self.at_eof) {

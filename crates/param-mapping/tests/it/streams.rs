@@ -1,5 +1,7 @@
 //! The stream side: rules for each event, what is kept between events, and which responses are streams.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod layer;
 
 use bytes::Bytes;

@@ -322,7 +322,11 @@ fn what_is_no_array_is_refused() {
         ("[x", "a value"),
     ] {
         let error = pieces(EventParser::new(Framing::JsonArray), &[stream.as_bytes()]).unwrap_err();
-        assert_eq!(error, FramingError::malformed(expected), "{stream}");
+        assert_eq!(
+            error,
+            FramingError::malformed(Framing::JsonArray, expected),
+            "{stream}"
+        );
     }
 }
 
