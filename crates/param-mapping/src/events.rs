@@ -39,6 +39,8 @@ pub(crate) struct EventPlan {
     /// What events must hold for any rule to do something; `None` where that can be any event.
     needs: Option<Needs>,
     slots: Vec<Slot>,
+    /// How many variables are known before an event: the state, and those that were written for the request.
+    given: usize,
     /// Something asks for the head of the response, or for the data of an event.
     reads_head: bool,
     reads_data: bool,
@@ -144,13 +146,12 @@ impl EventPlan {
             }
         }
         let needs = keys::of(&stream);
-        let written = vars::written(&stream.rules.rules);
-        let written: Vec<_> = written
-            .into_iter()
-            .filter(|name| !names.contains(name))
-            .collect();
+        let mut given = names;
+        given.extend_from_slice(settings.given);
+        let mut written = vars::written(&stream.rules.rules);
+        written.retain(|name| !given.contains(name));
         let settings = Settings {
-            given: &names,
+            given: &given,
             vars: &written,
             ..settings
         };
@@ -172,6 +173,7 @@ impl EventPlan {
             program,
             needs,
             slots,
+            given: given.len(),
             reads_head,
             reads_data,
             framing: stream.framing,
@@ -179,6 +181,11 @@ impl EventPlan {
             max_event_bytes: stream.max_event_bytes,
             max_state_bytes: stream.max_state_bytes,
         })
+    }
+
+    /// Whether a rule reads a variable that is known before an event.
+    pub(crate) const fn reads_given(&self) -> bool {
+        self.program.vars.reads_given
     }
 
     pub(crate) fn parser(&self, framing: Framing) -> EventParser {

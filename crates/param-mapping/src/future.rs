@@ -247,7 +247,7 @@ impl Exchange {
         if !has_no_body
             && let Some(source) = plans.stream.as_ref().and_then(|plan| plan.source(&parts))
         {
-            let editor = StreamEditor::new(Arc::clone(plans), Some(&parts));
+            let editor = StreamEditor::new(Arc::clone(plans), Some(&parts), &self.vars);
             plan.map_response(&mut parts, Extent::Head, &Bytes::new(), &self.vars)?;
             StreamSource::describe(&mut parts.headers);
             let body = ResponseBody::stream(source.body(body, editor));

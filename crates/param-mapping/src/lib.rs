@@ -100,7 +100,7 @@
 //! With `stream`, its rules are applied to each event of a response of type `text/event-stream`, or of lines of JSON (`application/x-ndjson`,
 //! `application/jsonl`), or with the feature `aws` of Amazon's messages, and with `framing: json_array` to each element of a successful response
 //! of any other type. `data:` is the JSON of the event, `event` its name (written in event streams alone, and missing in JSON), `var:` what
-//! [`state`](State) keeps from event to event.
+//! [`state`](State) keeps from event to event, or what a rule wrote for this event or for the request.
 //! To `remove` the whole of `data:` takes the event away. `header:` and `status` can be read, as they came.
 //! ```
 //! # #[cfg(feature = "config")]

@@ -12,6 +12,7 @@ use crate::message::Plan;
 use crate::pipe::Function;
 use crate::plan::compile::{Settings, program};
 use crate::plan::{Program, Side};
+use crate::vars::KeptVars;
 use crate::{
     Base, DuplicateKeys, EventBody, Framing, MapError, Mapped, Route, Rule, Unmapped, vars,
 };
@@ -177,7 +178,7 @@ impl Mapping {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn editor(&self) -> StreamEditor {
-        StreamEditor::new(Arc::clone(&self.plans), None)
+        StreamEditor::new(Arc::clone(&self.plans), None, &KeptVars::default())
     }
 
     /// Applies the rules for streams to a body that is divided so, without the head that it came with.
@@ -369,13 +370,11 @@ impl MappingBuilder {
         };
         let plan = |side, rules: Rules| {
             let settings = Settings {
-                given: match side {
-                    Side::Request | Side::Stream => &[],
-                    Side::Response => &vars,
-                },
-                vars: match side {
-                    Side::Request => &vars,
-                    Side::Response | Side::Stream => &response_vars,
+                given: if side == Side::Response { &vars } else { &[] },
+                vars: if side == Side::Response {
+                    &response_vars
+                } else {
+                    &vars
                 },
                 ..settings(side, &rules)
             };
@@ -392,14 +391,17 @@ impl MappingBuilder {
             }
         })?;
         let stream = self.stream.map(|stream| {
-            let settings = settings(Side::Stream, &stream.rules);
+            let settings = Settings {
+                given: &vars,
+                ..settings(Side::Stream, &stream.rules)
+            };
             EventPlan::new(stream, settings).map_err(|mistake| mistake.within("stream"))
         });
         let stream = stream.transpose()?;
         Ok(Mapping {
             plans: Arc::new(Plans {
                 route: self.route,
-                request: request.before(&response),
+                request: request.before(&response, stream.as_ref()),
                 response,
                 stream,
             }),

@@ -10,6 +10,7 @@ use portcullis_gateway_error::is_grpc;
 use crate::content::{Content, Document, Documents, describe_body, has_content};
 use crate::emit::{Emitter, twice};
 use crate::env::{Env, Frame, Head, Lookups};
+use crate::events::EventPlan;
 use crate::fields::FieldEdits;
 use crate::head::{HeadEdits, HeaderEdits};
 use crate::json::Invalid;
@@ -86,9 +87,10 @@ impl Plan {
     }
 
     /// The plan for requests whose responses are mapped so.
-    pub(crate) fn before(mut self, response: &Self) -> Self {
-        self.reads_response = !response.documents.is_none();
-        self.keeps_vars = response.program.vars.reads_given;
+    pub(crate) fn before(mut self, response: &Self, stream: Option<&EventPlan>) -> Self {
+        self.reads_response = !response.documents.is_none() || stream.is_some();
+        self.keeps_vars =
+            response.program.vars.reads_given || stream.is_some_and(EventPlan::reads_given);
         self
     }
 

@@ -19,6 +19,7 @@ use crate::out::Text;
 use crate::plan::Side;
 use crate::refusal::Refusal;
 use crate::scan::Stop;
+use crate::vars::KeptVars;
 use crate::{Edit, Editor, Event, EventBody, EventParser, Framing, Keys};
 
 /// Applies the rules for streams to the events of one stream. Made by [`Mapping::editor`](crate::Mapping::editor).
@@ -30,7 +31,7 @@ pub struct StreamEditor {
     /// Of the response, where a rule asks for it.
     head: Option<Box<(StatusCode, HeaderMap)>>,
     kept: Vec<Kept>,
-    /// The values of the state, and behind them those of the variables that rules write for the event at hand.
+    /// The values of the state, of what was written for the request, and of what rules write for the event at hand.
     vars: Vec<OnceCell<String>>,
     has_begun: bool,
 }
@@ -48,15 +49,22 @@ enum Data {
 
 impl StreamEditor {
     /// An editor for the stream that is the body of this response.
-    pub(crate) fn new(plans: Arc<Plans>, response: Option<&response::Parts>) -> Self {
+    pub(crate) fn new(
+        plans: Arc<Plans>,
+        response: Option<&response::Parts>,
+        given: &KeptVars,
+    ) -> Self {
         let plan = plans.stream.as_ref();
         let slots = plan.map_or(0, |plan| plan.slots.len());
         let reads_head = plan.is_some_and(|plan| plan.reads_head);
         let head = response.filter(|_| reads_head);
+        let mut vars: Vec<_> = std::iter::repeat_with(OnceCell::new).take(slots).collect();
+        let given = given.0.iter().cloned();
+        vars.extend(given.map(|value| value.map_or_else(OnceCell::new, OnceCell::from)));
         Self {
             head: head.map(|parts| Box::new((parts.status, parts.headers.clone()))),
             kept: std::iter::repeat_with(Kept::default).take(slots).collect(),
-            vars: Vec::new(),
+            vars,
             has_begun: false,
             plans,
         }
@@ -105,7 +113,7 @@ impl StreamEditor {
             event: name,
             ..Env::default()
         };
-        self.vars.truncate(plan.slots.len());
+        self.vars.truncate(plan.given);
         self.vars.resize_with(program.vars.count, OnceCell::new);
         plan.keep(&mut self.kept, &mut self.vars, &env)?;
         env.vars = &self.vars;

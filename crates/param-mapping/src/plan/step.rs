@@ -252,7 +252,7 @@ impl Scope<'_> {
             if self.settings.given.contains(name) {
                 let by = match self.settings.side {
                     Side::Request | Side::Response => "a rule for requests",
-                    Side::Stream => "`state`",
+                    Side::Stream => "`state`, or by a rule for requests",
                 };
                 let why = format!("`{target}` is written by {by}");
                 return Err(InvalidConfig::whole(why));

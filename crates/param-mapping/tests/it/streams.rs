@@ -160,6 +160,11 @@ fn what_is_kept_is_read_by_the_rules() {
              data: {\"end\":true,\"t\":\"b\",\"all\":\"a\\n\\u00e4b\"}\n\n",
         ),
         (
+            "{rules: [{copy: data:/a, to: var:a, with: upper}, {set: [data:/b, data:/c], from: var:a}]}",
+            "data: {\"a\":\"x\"}\n\ndata: {}\n\n",
+            "data: {\"a\":\"x\",\"b\":\"X\",\"c\":\"X\"}\n\ndata: {}\n\n",
+        ),
+        (
             "{state: {first: once}, rules: [{set: data:/role, value: assistant, when: {var:first: true}}]}",
             ": c\n\ndata: {}\n\ndata: {}\n\n",
             ": c\n\ndata: {\"role\":\"assistant\"}\n\ndata: {}\n\n",
@@ -313,7 +318,7 @@ fn every_mistake_in_a_stream_has_its_field() {
         ),
         (
             "{state: {x: counter}, rules: [{set: var:x, value: 1}]}",
-            "stream.rules[0].set: `var:x` is written by `state`",
+            "stream.rules[0].set: `var:x` is written by `state`, or by a rule for requests",
         ),
         (
             "{rules: [{append: event, value: 1}]}",

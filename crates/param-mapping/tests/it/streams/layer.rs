@@ -192,6 +192,40 @@ async fn rules_see_the_head_of_the_response_as_it_came() {
 }
 
 #[tokio::test]
+async fn what_was_written_for_the_request_is_known_for_each_event() {
+    let yaml = "
+request: {rules: [{set: var:model, from: header:x-model}, {set: var:other, value: 7}]}
+stream: {state: {n: counter}, rules: [{set: data:/model, template: '{var:model}-{var:n}'}]}
+";
+    let upstream = service_fn(
+        |request: Request<RequestBody<http_body_util::Full<Bytes>>>| {
+            let accepts = request.headers()["accept-encoding"].clone();
+            let response = typed("text/event-stream").header("x-accepts", accepts);
+            let body = ScriptBody::chunks(["data: {}\n\n", "data: {}\n\n"]);
+            async move { Ok::<_, Infallible>(response.body(body).unwrap()) }
+        },
+    );
+    let service = ParamMappingLayer::new(Mapping::from_yaml(yaml).unwrap()).layer(upstream);
+    let mut request = json_post(full("{}"));
+    request
+        .headers_mut()
+        .insert("x-model", "m".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("accept-encoding", "x-odd, identity".parse().unwrap());
+
+    let response = service.oneshot(request).await.unwrap();
+
+    assert_eq!(
+        response.headers()["x-accepts"],
+        "identity",
+        "none that cannot be taken off"
+    );
+    let expected = "data: {\"model\":\"m-1\"}\n\ndata: {\"model\":\"m-2\"}\n\n";
+    assert_eq!(text(response).await, expected);
+}
+
+#[tokio::test]
 async fn an_event_leaves_once_it_is_complete_and_a_dropped_body_drops_the_inner_one() {
     let inner = ScriptBody::new([
         Step::Data("data: {\"a\":1}\n\ndata: {\"a\"".into()),
