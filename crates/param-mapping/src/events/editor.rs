@@ -18,6 +18,7 @@ use crate::message::{Emitted, emit};
 use crate::out::Text;
 use crate::plan::Side;
 use crate::refusal::Refusal;
+use crate::report::Notes;
 use crate::scan::Stop;
 use crate::vars::KeptVars;
 use crate::{Edit, Editor, Event, EventBody, EventParser, Framing, Keys};
@@ -99,7 +100,7 @@ impl StreamEditor {
             Data::Unread => None,
             Data::Json | Data::Text(_) => Some(look(&document)?),
         };
-        let lookups = Lookups::default();
+        let (lookups, notes) = (Lookups::default(), Notes::default());
         let name = event.name().and_then(|name| str::from_utf8(name).ok());
         let head = self.head.as_deref();
         let mut env = Env {
@@ -110,6 +111,8 @@ impl StreamEditor {
             },
             body: frame.as_ref(),
             lookups: Some(&lookups),
+            // The head is sent, so there is nobody to tell but the log and the metrics.
+            notes: Notes::are_told().then_some(&notes),
             event: name,
             ..Env::default()
         };
@@ -133,6 +136,7 @@ impl StreamEditor {
             Data::Text(_) | Data::Unread if emitter.is_removed() => Emitted::Gone,
             Data::Text(_) | Data::Unread => Emitted::Same,
         };
+        notes.tell(Side::Stream);
         let renamed = |data| Edit::Replace(event.with_name(name.as_deref(), data));
         Ok(match emitted {
             Emitted::Gone => Edit::Drop,

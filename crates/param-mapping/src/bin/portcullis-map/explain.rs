@@ -3,7 +3,8 @@
 use std::fmt::{Display, Write};
 
 use portcullis_param_mapping::{
-    Address, AddressesOr, Base, Config, Is, Many, OnError, RuleConfig, RulesConfig, Unmapped, When,
+    Address, AddressesOr, Base, Config, Is, Many, OnError, RuleConfig, RulesConfig, State,
+    Unmapped, When,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -30,10 +31,33 @@ pub(crate) fn config(config: Config) -> String {
         settings(&mut out, "response", &response);
         rules(&mut out, 0, "response.", response.rules);
     }
+    if let Some(stream) = config.stream {
+        for (name, state) in &stream.state {
+            let path = format!("stream.state.{name}");
+            line(&mut out, 0, format_args!("{path}: keeps {}.", kept(state)));
+        }
+        rules(&mut out, 0, "stream.", stream.rules);
+    }
     if out.is_empty() {
         out.push_str("Does nothing.\n");
     }
     out
+}
+
+/// What is kept from event to event.
+fn kept(state: &State) -> String {
+    let among = |when: &Option<When>| match when {
+        Some(when) => format!("those where {}", condition(when)),
+        None => "all".to_owned(),
+    };
+    let from = |list: &[Address]| named(&Many::from(list.to_vec()), " or ");
+    match state {
+        State::Counter(when) => format!("how many events there were, of {}", among(when)),
+        State::Once(when) => format!("whether the event is the first, of {}", among(when)),
+        State::Remember(list) => format!("the last value of {}", from(list)),
+        State::Accumulate(list) => format!("all texts of {}, one behind the other", from(list)),
+        _ => "something".to_owned(),
+    }
 }
 
 fn settings(out: &mut String, side: &str, rules: &RulesConfig) {
