@@ -2,9 +2,12 @@
 
 use portcullis_gateway_error::InvalidConfig;
 
+use crate::address::Place;
 use crate::plan::compile::{Settings, program_after};
 use crate::plan::{Program, Task};
-use crate::{AtEof, DEFAULT_MAX_EVENT_BYTES, EventParser, Framing, Rule, Rules, Unmapped, vars};
+use crate::{
+    Address, AtEof, DEFAULT_MAX_EVENT_BYTES, EventParser, Framing, Rule, Rules, Unmapped, vars,
+};
 
 mod editor;
 mod keys;
@@ -138,12 +141,16 @@ impl EventPlan {
         let names: Vec<_> = stream.state.iter().map(|(name, _)| name.clone()).collect();
         for (index, name) in names.iter().enumerate() {
             let is_second = names.iter().take(index).any(|other| other == name);
-            if is_second {
-                return Err(InvalidConfig::new(
-                    "state",
-                    format!("`{name}` is there twice"),
-                ));
-            }
+            let mistake = if is_second {
+                format!("`{name}` is there twice")
+            } else if settings.given.contains(name) {
+                format!("`{name}` is a variable that rules for requests write")
+            } else if !is_name(name) {
+                format!("no address can name `{name}`")
+            } else {
+                continue;
+            };
+            return Err(InvalidConfig::new("state", mistake));
         }
         let needs = keys::of(&stream);
         let mut given = names;
@@ -193,6 +200,12 @@ impl EventPlan {
             .max_event_bytes(self.max_event_bytes)
             .at_eof(self.at_eof)
     }
+}
+
+/// Whether rules can read it.
+fn is_name(name: &str) -> bool {
+    let address = format!("var:{name}").parse::<Address>();
+    address.is_ok_and(|address| matches!(address.0, Place::Var(found) if found == name))
 }
 
 /// Marks the steps that are applied to data which are a text: those that neither ask for something there nor change a part of it.

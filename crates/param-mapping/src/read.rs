@@ -1,8 +1,8 @@
 //! Addresses as they are followed: what a rule finds, and how that is said at its target.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::fmt;
+use std::sync::OnceLock;
 
 use http::header::COOKIE;
 use http::{HeaderName, HeaderValue};
@@ -122,7 +122,7 @@ impl Read {
                 (!values.is_empty()).then_some(Found::Plain(values, Some(name)))
             }
             ReadKind::Var(slot) => {
-                let value = env.vars.get(*slot).and_then(OnceCell::get);
+                let value = env.vars.get(*slot).and_then(OnceLock::get);
                 value.map(|text| Found::Json(Text::constant(text)))
             }
             ReadKind::Method => env
@@ -202,6 +202,7 @@ impl Read {
                 | ReadKind::Segment(..)
                 | ReadKind::Path
                 | ReadKind::Form(_)
+                | ReadKind::Event
         )
     }
 

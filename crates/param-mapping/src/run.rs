@@ -150,10 +150,8 @@ impl Step {
         if let Some(replaced) = &self.replaced
             && !replaced.is_there(env)?
         {
-            return match self.first() {
-                Some(read) if self.required => Err(Refusal::missing(&read.address)),
-                _ => Ok(Outcome::Idle),
-            };
+            // Nothing is required where there is nothing to replace.
+            return Ok(Outcome::Idle);
         }
         let fallback = || Gained::Constants(&self.fallback);
         let mut outputs = Vec::new();

@@ -1,7 +1,7 @@
 //! Variables: values that rules write for other rules, and that are no part of a message.
 
-use std::cell::OnceCell;
 use std::fmt;
+use std::sync::OnceLock;
 
 use portcullis_gateway_error::InvalidConfig;
 
@@ -40,7 +40,7 @@ pub(crate) struct VarStep {
 }
 
 /// The values in one message, as JSON.
-pub(crate) type VarValues = [OnceCell<String>];
+pub(crate) type VarValues = [OnceLock<String>];
 
 /// What was written for requests, kept for the response.
 #[derive(Clone, Default)]
@@ -82,9 +82,9 @@ impl VarPlan {
     }
 
     /// The values at the beginning.
-    pub(crate) fn values(&self, given: &KeptVars) -> Vec<OnceCell<String>> {
+    pub(crate) fn values(&self, given: &KeptVars) -> Vec<OnceLock<String>> {
         let given = |slot| given.0.get(slot).cloned().flatten();
-        let cell = |slot| given(slot).map_or_else(OnceCell::new, OnceCell::from);
+        let cell = |slot| given(slot).map_or_else(OnceLock::new, OnceLock::from);
         (0..self.count).map(cell).collect()
     }
 }

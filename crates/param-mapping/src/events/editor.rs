@@ -1,7 +1,7 @@
-use std::cell::OnceCell;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, response};
@@ -33,7 +33,7 @@ pub struct StreamEditor {
     head: Option<Box<(StatusCode, HeaderMap)>>,
     kept: Vec<Kept>,
     /// The values of the state, of what was written for the request, and of what rules write for the event at hand.
-    vars: Vec<OnceCell<String>>,
+    vars: Vec<OnceLock<String>>,
     has_begun: bool,
 }
 
@@ -59,9 +59,9 @@ impl StreamEditor {
         let slots = plan.map_or(0, |plan| plan.slots.len());
         let reads_head = plan.is_some_and(|plan| plan.reads_head);
         let head = response.filter(|_| reads_head);
-        let mut vars: Vec<_> = std::iter::repeat_with(OnceCell::new).take(slots).collect();
+        let mut vars: Vec<_> = std::iter::repeat_with(OnceLock::new).take(slots).collect();
         let given = given.0.iter().cloned();
-        vars.extend(given.map(|value| value.map_or_else(OnceCell::new, OnceCell::from)));
+        vars.extend(given.map(|value| value.map_or_else(OnceLock::new, OnceLock::from)));
         Self {
             head: head.map(|parts| Box::new((parts.status, parts.headers.clone()))),
             kept: std::iter::repeat_with(Kept::default).take(slots).collect(),
@@ -117,7 +117,7 @@ impl StreamEditor {
             ..Env::default()
         };
         self.vars.truncate(plan.given);
-        self.vars.resize_with(program.vars.count, OnceCell::new);
+        self.vars.resize_with(program.vars.count, OnceLock::new);
         plan.keep(&mut self.kept, &mut self.vars, &env)?;
         env.vars = &self.vars;
         let mut edits = HeadEdits::default();
@@ -210,11 +210,11 @@ impl EventPlan {
     fn keep(
         &self,
         kept: &mut [Kept],
-        vars: &mut [OnceCell<String>],
+        vars: &mut [OnceLock<String>],
         env: &Env<'_>,
     ) -> Result<(), Refusal> {
         let limit = self.max_state_bytes;
-        let len = |value: &OnceCell<String>| value.get().map_or(0, String::len);
+        let len = |value: &OnceLock<String>| value.get().map_or(0, String::len);
         let all = vars.iter().take(self.slots.len()).map(len).sum();
         let mut free = limit.saturating_sub(all);
         for ((slot, kept), value) in self.slots.iter().zip(kept).zip(vars) {

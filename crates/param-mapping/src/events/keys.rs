@@ -39,7 +39,9 @@ pub(super) fn of(stream: &StreamRules) -> Option<Needs> {
     let finder = Finder {
         state: &stream.state,
     };
-    let state = stream.state.iter().map(|(_, state)| finder.state(state));
+    // Its conditions cannot ask for state.
+    let alone = Finder { state: &[] };
+    let state = stream.state.iter().map(|(_, state)| alone.state(state));
     let rules = stream.rules.rules.iter().map(|rule| finder.rule(rule));
     let mut needs = Needs::default();
     for need in all(state.chain(rules))? {
@@ -117,7 +119,7 @@ impl Finder<'_> {
         {
             let (_, state) = self.state.iter().find(|(known, _)| known == name)?;
             return match state {
-                State::Once(_) => self.state(state),
+                State::Once(_) => Finder { state: &[] }.state(state),
                 _ => None,
             };
         }
@@ -125,14 +127,14 @@ impl Finder<'_> {
             Is::Missing | Is::Ne(_) => None,
             Is::Eq(value) => equal(address, std::slice::from_ref(value)),
             Is::In(values) => equal(address, values),
-            _ => need(address).map(|need| vec![need]),
+            _ => need(address),
         }
     }
 }
 
 /// One of these texts, where all are texts that an event would have as they are.
 fn equal(address: &Address, values: &[serde_json::Value]) -> Any {
-    let fallback = || need(address).map(|need| vec![need]);
+    let fallback = || need(address);
     let texts = values.iter().map(|value| value.as_str());
     let texts =
         texts.map(|text| text.filter(|text| !text.is_empty() && !text.contains(['\n', '\r'])));
@@ -154,28 +156,38 @@ fn equal(address: &Address, values: &[serde_json::Value]) -> Any {
 
 /// What an event has that has something at one of these addresses.
 fn any_of(addresses: &[Address]) -> Any {
-    addresses.iter().map(need).collect()
+    all(addresses.iter().map(need))
 }
 
 /// What an event has that has something at this address.
-fn need(address: &Address) -> Option<Need> {
+fn need(address: &Address) -> Any {
     let is_name = |token: &&String| token.parse::<usize>().is_err() && *token != "-";
     match &address.0 {
         Place::Pointer(_, tokens) => {
             let name = tokens.iter().rev().find(is_name)?;
-            Some(Need::Member(name.clone()))
+            Some(vec![Need::Member(name.clone())])
         }
         Place::Path(_, segments) => {
             let mut names = segments.iter().rev().filter_map(|segment| match segment {
                 Segment::Name(name) => Some(name),
                 _ => None,
             });
-            names.next().cloned().map(Need::Member)
+            let name = names.next().cloned()?;
+            Some(vec![Need::Member(name)])
         }
-        Place::Event => Some(Need::Text("event".to_owned())),
+        Place::Event => {
+            let fields = NAMES.iter().map(|field| Need::Text((*field).to_owned()));
+            Some(fields.collect())
+        }
         _ => None,
     }
 }
+
+/// What the name of an event stands behind.
+#[cfg(not(feature = "aws"))]
+const NAMES: [&str; 1] = ["event"];
+#[cfg(feature = "aws")]
+const NAMES: [&str; 2] = ["event", ":exception-type"];
 
 /// What all of them need together.
 fn all(needs: impl IntoIterator<Item = Any>) -> Any {

@@ -26,7 +26,9 @@ impl EventPlan {
         let content_type = content_type.and_then(|value| value.to_str().ok());
         let framing = Framing::of_content_type(content_type.unwrap_or_default());
         let otherwise = || {
-            let is_other = parts.status.is_success() && !is_grpc(&parts.headers);
+            // A part of a body begins and ends anywhere.
+            let is_part = parts.headers.contains_key(header::CONTENT_RANGE);
+            let is_other = parts.status.is_success() && !is_part && !is_grpc(&parts.headers);
             self.framing.filter(|_| is_other)
         };
         StreamSource::new(framing.or_else(otherwise)?, &parts.headers)

@@ -1,4 +1,4 @@
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use portcullis_gateway_error::InvalidConfig;
 
@@ -98,7 +98,7 @@ impl Slot {
     pub(crate) fn update(
         &self,
         kept: &mut Kept,
-        value: &mut OnceCell<String>,
+        value: &mut OnceLock<String>,
         env: &Env<'_>,
         limit: usize,
     ) -> Result<bool, Refusal> {

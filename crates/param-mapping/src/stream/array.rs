@@ -56,6 +56,11 @@ impl ArrayScanner {
         }
     }
 
+    /// Whether it has begun and has not ended.
+    pub(crate) const fn is_open(&self) -> bool {
+        !matches!(self.place, Place::Before | Place::Closed)
+    }
+
     pub(crate) fn scan(&mut self, bytes: &[u8]) -> Result<Option<End>, Malformed> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {

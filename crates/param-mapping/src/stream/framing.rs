@@ -33,7 +33,8 @@ pub enum Framing {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "config", serde(rename_all = "snake_case"))]
 pub enum AtEof {
-    /// It counts as complete: several providers end their streams so. The default.
+    /// It counts as complete: several providers end their streams so. An array that does not end, or a cut message, is a
+    /// [`FramingError`]. The default.
     #[default]
     Flush,
     /// It is left out, bytes and all, as WHATWG HTML says for event streams.

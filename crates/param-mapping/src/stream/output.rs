@@ -1,6 +1,7 @@
 //! What a stream becomes: frames that are parts of the chunks where nothing changed.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -12,7 +13,6 @@ use super::event::SseEvent;
 use super::framing::Framing;
 use super::parser::{EventParser, Kind, Raw, Span};
 
-#[derive(Debug)]
 pub(crate) struct Output {
     framing: Framing,
     frames: VecDeque<Bytes>,
@@ -201,5 +201,16 @@ impl Output {
             self.frames.push_back(self.small.split().freeze());
         }
         self.frames.push_back(frame);
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not what is written: there may be secrets in it.
+        f.debug_struct("Output")
+            .field("framing", &self.framing)
+            .field("frames", &self.frames.len())
+            .field("small", &self.small.len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -30,7 +31,6 @@ use super::sse::{self, SseScanner};
 /// assert_eq!(parser.next_piece()?, None);
 /// # Ok::<_, portcullis_param_mapping::FramingError>(())
 /// ```
-#[derive(Debug)]
 pub struct EventParser {
     framing: Framing,
     scanner: Scanner,
@@ -317,6 +317,17 @@ impl EventParser {
                 return Ok(Some(self.span(end.kind, Raw::Own(raw), false)));
             }
         }
+        if self.is_finished && self.at_eof == AtEof::Flush {
+            let missing = match &self.scanner {
+                Scanner::Array(scanner) if scanner.is_open() => Some("`]`"),
+                #[cfg(feature = "aws")]
+                Scanner::Aws(_) if !self.carry.is_empty() => Some("the rest of a message"),
+                _ => None,
+            };
+            if let Some(expected) = missing {
+                return Err(FramingError::malformed(self.framing, expected));
+            }
+        }
         if !self.is_finished || self.carry.is_empty() {
             return Ok(None);
         }
@@ -340,6 +351,19 @@ impl EventParser {
             kind = Kind::Filler;
         }
         Span { kind, raw, is_cut }
+    }
+}
+
+impl fmt::Debug for EventParser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not what was read: there may be secrets in it.
+        f.debug_struct("EventParser")
+            .field("framing", &self.framing)
+            .field("at_eof", &self.at_eof)
+            .field("waiting", &self.carry.len())
+            .field("is_finished", &self.is_finished)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
     }
 }
 

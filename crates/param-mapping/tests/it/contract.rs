@@ -128,3 +128,12 @@ async fn dropping_the_future_cancels_the_inner_call() {
 
     assert_eq!(upstream.in_flight(), 0);
 }
+
+#[test]
+fn bodies_go_where_they_must_be_shared() {
+    type Full = http_body_util::Full<bytes::Bytes>;
+
+    let _: fn(RequestBody<Full>) = |body| drop(http_body_util::BodyExt::boxed(body));
+    let _: fn(portcullis_param_mapping::ResponseBody<Full>) =
+        |body| drop(http_body_util::BodyExt::boxed(body));
+}

@@ -297,6 +297,18 @@ fn the_end_of_a_stream_flushes_or_discards_what_it_cuts_off() {
 fn every_mistake_in_a_stream_has_its_field() {
     for (stream, expected) in [
         (
+            "{state: {a: {once: {var:a: true}}}}",
+            "stream.state.a.once.var:a: neither `state` nor a rule writes `var:a`",
+        ),
+        (
+            "{state: {a: {once: {var:b: true}}, b: {once: {any: [{var:a: true}, {var:a: true}]}}}}",
+            "stream.state.a.once.var:b: neither `state` nor a rule writes `var:b`",
+        ),
+        (
+            "{state: {'': counter}}",
+            "stream.state: no address can name ``",
+        ),
+        (
             "{rules: [{remove: body:/a}]}",
             "stream.rules[0].remove: a stream has no `body:`, each of its events has `data:`",
         ),
@@ -574,4 +586,60 @@ proptest! {
 
         prop_assert_eq!(result, expected);
     }
+}
+
+#[test]
+fn state_does_not_take_the_name_of_a_variable_that_is_written_for_requests() {
+    let mistake = Mapping::from_yaml(
+        "
+        request: {rules: [{set: var:m, value: 1}]}
+        stream: {state: {m: {remember: data:/m}}, rules: [{set: data:/x, from: var:m}]}
+        ",
+    )
+    .unwrap_err();
+
+    let text = mistake.to_string();
+    assert!(
+        text.contains("`m` is a variable that rules for requests write"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_array_that_breaks_off_ends_with_an_error_and_keeps_no_secret() {
+    let stream = "{rules: [{remove: data:/secret}]}";
+    for input in [r#"[{"a":1},{"secret":"x","b""#, r#"[{"a":1}"#] {
+        let result = mapped(stream, Framing::JsonArray, input);
+
+        let elements: Vec<serde_json::Value> = serde_json::from_str(&result).unwrap();
+        assert_eq!(elements.len(), 2, "{result}");
+        assert!(
+            result.contains("expected `]`") && !result.contains("secret"),
+            "{result}"
+        );
+    }
+}
+
+#[test]
+fn a_name_is_a_text_whatever_it_looks_like() {
+    let stream = "{rules: [{set: data:/n, value: 1, when: {event: {gt: 4}}}, {set: data:/t, value: 1, when: {event: true}}]}";
+    let input = "event: 5\ndata: {}\n\nevent: true\ndata: {}\n\n";
+
+    let result = mapped(stream, Framing::Sse, input);
+
+    let expected = "event: 5\ndata: {\"n\":1}\n\nevent: true\ndata: {\"t\":1}\n\n";
+    assert_eq!(result, expected);
+}
+
+#[test]
+fn nothing_is_required_where_there_is_nothing_to_replace() {
+    let stream = "{rules: [{replace: data:/a, from: data:/b, require: true}, {remove: data:/z}]}";
+
+    let result = mapped(
+        stream,
+        Framing::Sse,
+        "data: {\"y\":1}\n\ndata: {\"y\":1,\"z\":2}\n\n",
+    );
+
+    assert_eq!(result, "data: {\"y\":1}\n\ndata: {\"y\":1}\n\n");
 }

@@ -333,8 +333,9 @@ fn what_is_no_array_is_refused() {
 #[test]
 fn a_million_brackets_are_one_event_of_bounded_size() {
     let stream = vec![b'['; 1_000_001];
-    let result = pieces(EventParser::new(Framing::JsonArray), &[&stream]).unwrap();
-    assert_eq!(result.len(), 2, "the bracket, and what the end cut off");
+    let parser = EventParser::new(Framing::JsonArray).at_eof(AtEof::Discard);
+    let result = pieces(parser, &[&stream]).unwrap();
+    assert_eq!(result.len(), 1, "the bracket");
 
     let parser = EventParser::new(Framing::JsonArray).max_event_bytes(1000);
     assert!(pieces(parser, &[&stream]).is_err());
@@ -349,8 +350,8 @@ fn the_end_flushes_or_discards_what_it_cuts_off() {
         (Framing::Sse, "id: 1", 0, 0),
         (Framing::JsonLines, "{}\n{}", 2, 1),
         (Framing::JsonLines, "{}\n ", 1, 1),
-        (Framing::JsonArray, "[{},{", 1, 1),
-        (Framing::JsonArray, "[1", 0, 0),
+        (Framing::JsonArray, "[{},{}]", 2, 2),
+        (Framing::JsonArray, " ", 0, 0),
     ] {
         for (at_eof, expected) in [(AtEof::Flush, flushed), (AtEof::Discard, discarded)] {
             let parser = EventParser::new(framing).at_eof(at_eof);
@@ -360,5 +361,21 @@ fn the_end_flushes_or_discards_what_it_cuts_off() {
                 .filter(|piece| matches!(piece, Piece::Event(_)));
             assert_eq!(events.count(), expected, "{stream} {at_eof:?}");
         }
+    }
+}
+
+#[test]
+fn an_array_that_does_not_end_is_none() {
+    for (stream, events) in [("[", 0), ("[1", 0), ("[{},{", 1), ("[{},", 1), ("[{}", 1)] {
+        let stream = [stream.as_bytes()];
+        let fault = pieces(EventParser::new(Framing::JsonArray), &stream).unwrap_err();
+        assert_eq!(fault, FramingError::malformed(Framing::JsonArray, "`]`"));
+
+        let parser = EventParser::new(Framing::JsonArray).at_eof(AtEof::Discard);
+        let pieces = pieces(parser, &stream).unwrap();
+        let found = pieces
+            .iter()
+            .filter(|piece| matches!(piece, Piece::Event(_)));
+        assert_eq!(found.count(), events, "{stream:?}");
     }
 }

@@ -102,3 +102,32 @@ fn a_fault_is_an_exception_and_then_the_end() {
         assert_eq!(exception, message(&headers, &payload));
     }
 }
+
+#[test]
+fn an_exception_has_a_name_as_an_event_has() {
+    let headers = [
+        (":exception-type", "throttlingException"),
+        (":message-type", "exception"),
+    ];
+    let stream = message(&headers, r#"{"message":"slow"}"#);
+    let removed = "{rules: [{remove: 'data:', when: {event: {glob: '*Exception'}}}]}";
+    let named = "{rules: [{set: data:/k, from: event}]}";
+    let told = message(&headers, r#"{"message":"slow","k":"throttlingException"}"#);
+
+    assert_eq!(mapped(removed, &stream, 4096), b"");
+    assert_eq!(mapped(named, &stream, 4096), told);
+}
+
+#[test]
+fn a_message_that_is_cut_is_an_exception_and_goes_nowhere() {
+    let mut stream = event("a", r#"{"secret":"x"}"#);
+    stream.truncate(stream.len() - 3);
+
+    let result = mapped("{rules: [{remove: data:/secret}]}", &stream, 4096);
+
+    let text = String::from_utf8_lossy(&result);
+    assert!(
+        text.contains("the rest of a message") && !text.contains("secret"),
+        "{text}"
+    );
+}
