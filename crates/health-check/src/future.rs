@@ -1,69 +1,121 @@
+use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use http::Response;
+use http::{Request, Response};
 use pin_project_lite::pin_project;
-use portcullis_gateway_error::{Answer, Audience};
+use portcullis_gateway_error::Classify;
+use tower_service::Service;
 
 use crate::body::ResponseBody;
+use crate::judge::Judge;
+use crate::refusal::Refusal;
+use crate::wait::{Wait, Waited};
 
 pin_project! {
-    /// The future of [`HealthCheck`](crate::HealthCheck). Dropping it drops the inner call.
+    /// The future of [`HealthCheck`](crate::HealthCheck). Dropping it drops the inner call, or ends the wait; neither counts against the endpoint.
     #[must_use = "futures do nothing unless polled"]
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<S: Service<Request<ReqBody>>, ReqBody, C> {
         #[pin]
-        state: State<F>,
+        state: State<S::Future, Wait<S, ReqBody, C>, C>,
     }
 }
 
 pin_project! {
     #[project = StateProject]
-    #[derive(Debug)]
-    enum State<F> {
-        // The gate was open.
-        Called { #[pin] inner: F },
+    enum State<F, W, C> {
+        // The gate was open; the judge is gone when the head is there.
+        Called { #[pin] inner: F, judge: Option<Judge<C>> },
         // The gate was closed; `None` after it was told.
-        Refused { refusal: Option<(Answer, Audience)> },
+        Refused { refusal: Option<Box<Refusal>> },
+        // The gate is closed, and may open.
+        Waiting { wait: Box<W> },
     }
 }
 
 // === impl ResponseFuture ===
 
-impl<F> ResponseFuture<F> {
-    pub(crate) const fn called(inner: F) -> Self {
+impl<S: Service<Request<ReqBody>>, ReqBody, C> ResponseFuture<S, ReqBody, C> {
+    #[inline]
+    pub(crate) const fn called(inner: S::Future, judge: Option<Judge<C>>) -> Self {
         Self {
-            state: State::Called { inner },
+            state: State::Called { inner, judge },
         }
     }
 
-    pub(crate) const fn refused(answer: Answer, audience: Audience) -> Self {
+    pub(crate) fn refused(refusal: Refusal) -> Self {
         Self {
             state: State::Refused {
-                refusal: Some((answer, audience)),
+                refusal: Some(Box::new(refusal)),
+            },
+        }
+    }
+
+    pub(crate) fn waiting(wait: Wait<S, ReqBody, C>) -> Self {
+        Self {
+            state: State::Waiting {
+                wait: Box::new(wait),
             },
         }
     }
 }
 
-impl<F, ResBody, E> Future for ResponseFuture<F>
+impl<S, ReqBody, ResBody, C> Future for ResponseFuture<S, ReqBody, C>
 where
-    F: Future<Output = Result<Response<ResBody>, E>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    C: Classify<S::Error> + Clone,
 {
-    type Output = Result<Response<ResponseBody<ResBody>>, E>;
+    type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProject::Called { inner } => inner
-                .poll(cx)
-                .map_ok(|response| response.map(ResponseBody::inner)),
-            StateProject::Refused { refusal } => match refusal.take() {
-                Some((answer, audience)) => Poll::Ready(Ok(answer
-                    .into_response(&audience)
-                    .map(ResponseBody::answer))),
-                // Polled after it was ready, which the contract of futures forbids.
-                None => Poll::Pending,
-            },
+        let mut state = self.project().state;
+        loop {
+            let wait =
+                match state.as_mut().project() {
+                    StateProject::Called { inner, judge } => {
+                        let result = ready!(inner.poll(cx));
+                        let Some(judge) = judge.take() else {
+                            return Poll::Ready(result.map(|response| {
+                                response.map(|body| ResponseBody::inner(body, None))
+                            }));
+                        };
+                        return Poll::Ready(match result {
+                            Ok(response) => {
+                                let watch = judge.head(&response);
+                                Ok(response.map(|body| ResponseBody::inner(body, watch)))
+                            }
+                            Err(error) => {
+                                judge.error(&error);
+                                Err(error)
+                            }
+                        });
+                    }
+                    StateProject::Refused { refusal } => {
+                        return match refusal.take() {
+                            Some(refusal) => Poll::Ready(Ok(refusal.unavailable())),
+                            // Polled after it was ready, which the contract of futures forbids.
+                            None => Poll::Pending,
+                        };
+                    }
+                    StateProject::Waiting { wait } => wait,
+                };
+            match ready!(wait.poll(cx)) {
+                Some(Waited::Called(inner, judge)) => state.set(State::Called { inner, judge }),
+                Some(Waited::Unavailable(refusal)) => {
+                    return Poll::Ready(Ok(refusal.unavailable()));
+                }
+                Some(Waited::TooLate(refusal)) => return Poll::Ready(Ok(refusal.too_late())),
+                Some(Waited::Failed(error)) => return Poll::Ready(Err(error)),
+                // Polled after it was ready.
+                None => return Poll::Pending,
+            }
         }
+    }
+}
+
+impl<S: Service<Request<ReqBody>>, ReqBody, C> fmt::Debug for ResponseFuture<S, ReqBody, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

@@ -1,13 +1,14 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::ProbeError;
+use crate::passive::Endpoint;
+use crate::{PassiveHealth, ProbeError, telemetry};
 
 /// What is known of whether something is up.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     /// The state alone, for the happy path: one load.
     state: AtomicU8,
     status: watch::Sender<Status>,
+    /// Endpoints that return when a probe succeeds.
+    linked: Mutex<Vec<Weak<Endpoint>>>,
 }
 
 struct AbortOnDrop(AbortHandle);
@@ -148,13 +151,16 @@ impl Health {
         }
     }
 
-    /// Waits until calls may no longer go through.
-    pub(crate) async fn wait_until_refusing(self) {
-        let mut changes = self.shared.status.subscribe();
-        let refusing = |status: &Status| !self.shared.is_up(status.state);
-        if changes.wait_for(refusing).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    /// Tells of every turn from now on. It does not end while this is there.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// Tells an endpoint of every probe that succeeds.
+    pub(crate) fn link(&self, passive: &PassiveHealth) {
+        let mut linked = self.shared.linked();
+        linked.retain(|endpoint| endpoint.strong_count() > 0);
+        linked.push(passive.downgrade());
     }
 }
 
@@ -186,21 +192,14 @@ impl Shared {
             initial,
             state: AtomicU8::new(UNKNOWN),
             status: watch::Sender::new(status),
+            linked: Mutex::default(),
         }
     }
 
     /// Turns the state, and tells the log.
     pub(crate) fn turn(&self, state: State, reason: Option<ProbeError>) {
-        tracing::warn!(
-            upstream = &*self.name,
-            from = self.status.borrow().state.as_str(),
-            to = state.as_str(),
-            error.r#type = reason
-                .as_ref()
-                .map(|reason| reason.failure().error_type().to_owned()),
-            reason = reason.as_ref().map(tracing::field::display),
-            "health changed",
-        );
+        let from = self.status.borrow().state;
+        telemetry::turned(&self.name, from, state, reason.as_ref());
         self.set(state, reason);
     }
 
@@ -219,6 +218,21 @@ impl Shared {
                 next_check: status.next_check,
             };
         });
+    }
+
+    /// A probe has succeeded. While the state is not up, that is not enough for an ejected endpoint to return.
+    pub(crate) fn succeeded(&self) {
+        if self.state.load(Ordering::Acquire) != UP {
+            return;
+        }
+        let linked: Vec<_> = self.linked().iter().filter_map(Weak::upgrade).collect();
+        for endpoint in linked {
+            endpoint.check_succeeded();
+        }
+    }
+
+    fn linked(&self) -> MutexGuard<'_, Vec<Weak<Endpoint>>> {
+        self.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set_next_check(&self, next: Instant) {

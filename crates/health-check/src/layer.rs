@@ -1,19 +1,23 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use portcullis_gateway_error::DEFAULT_NAME;
+use portcullis_gateway_error::{DEFAULT_NAME, DefaultClassifier};
 use tower_layer::Layer;
 
-use crate::{Health, HealthCheck};
+use crate::gate::Gate;
+use crate::judge::AnyError;
+use crate::{Health, HealthCheck, PassiveHealth, State};
 
-/// Refuses calls at once while the upstream is down.
+/// Refuses calls at once while the upstream is down, or lets them wait; and finds out from the calls themselves that it is.
 ///
 /// See the [crate docs](crate) for examples.
 #[must_use = "a layer does nothing until it is applied"]
 #[derive(Clone, Debug)]
-pub struct HealthCheckLayer {
-    pub(crate) health: Health,
+pub struct HealthCheckLayer<C = AnyError> {
+    pub(crate) gate: Gate,
     pub(crate) mode: Mode,
     pub(crate) name: Arc<str>,
+    pub(crate) classifier: C,
 }
 
 /// What a gate does while the upstream is down.
@@ -23,6 +27,13 @@ pub enum Mode {
     /// Answers at once with 503, or UNAVAILABLE for gRPC.
     #[default]
     FailFast,
+    /// Waits until the upstream is up, as gRPC's `wait_for_ready`; then answers as [`FailFast`](Self::FailFast).
+    ///
+    /// Where the request has a [`Deadline`](portcullis_timeout::Deadline) that comes first, the answer is 504, or DEADLINE_EXCEEDED for gRPC.
+    Wait {
+        /// How long a call waits at most.
+        limit: Duration,
+    },
     /// Lets every call through, and says in the log which ones it would have refused.
     Observe,
 }
@@ -33,14 +44,61 @@ impl HealthCheckLayer {
     /// A gate that this health opens and closes. Every service that the layer makes shares it.
     pub fn new(health: Health) -> Self {
         Self {
-            health,
+            gate: Gate {
+                health,
+                passive: None,
+            },
             mode: Mode::FailFast,
             name: DEFAULT_NAME.into(),
+            classifier: AnyError,
+        }
+    }
+}
+
+impl HealthCheckLayer<DefaultClassifier> {
+    /// A gate that only the calls through it open and close: a circuit breaker.
+    pub fn passive_only(passive: PassiveHealth) -> Self {
+        HealthCheckLayer::new(Health::fixed(State::Up)).passive(passive)
+    }
+}
+
+impl<C> HealthCheckLayer<C> {
+    /// Looks at the calls that go through, and closes the gate while they show that the endpoint fails; errors are classified by [`DefaultClassifier`].
+    ///
+    /// It is open while this and the health both say so. A probe that succeeds ends an ejection, where
+    /// [`return_on_check`](crate::OutlierDetection::return_on_check) is set.
+    pub fn passive(self, passive: PassiveHealth) -> HealthCheckLayer<DefaultClassifier> {
+        let Self {
+            mut gate,
+            mode,
+            name,
+            ..
+        } = self;
+        gate.health.link(&passive);
+        gate.passive = Some(passive);
+        HealthCheckLayer {
+            gate,
+            mode,
+            name,
+            classifier: DefaultClassifier,
+        }
+    }
+
+    /// Replaces what classifies errors and answers, where calls are looked at.
+    pub fn classifier<D>(self, classifier: D) -> HealthCheckLayer<D> {
+        let Self {
+            gate, mode, name, ..
+        } = self;
+        HealthCheckLayer {
+            gate,
+            mode,
+            name,
+            classifier,
         }
     }
 
     /// Replaces what happens while the upstream is down. Default: [`Mode::FailFast`].
-    pub const fn mode(mut self, mode: Mode) -> Self {
+    pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
@@ -52,8 +110,8 @@ impl HealthCheckLayer {
     }
 }
 
-impl<S> Layer<S> for HealthCheckLayer {
-    type Service = HealthCheck<S>;
+impl<S, C: Clone> Layer<S> for HealthCheckLayer<C> {
+    type Service = HealthCheck<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
         HealthCheck::new(inner, self.clone())

@@ -62,27 +62,47 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod chance;
+mod circuit;
 #[cfg(feature = "config")]
 mod config;
+mod detection;
 mod endpoints;
 mod future;
+mod gate;
 mod health;
 mod http_probe;
+mod judge;
 mod layer;
 mod monitor;
+mod observed;
+mod outliers;
+mod pass;
+mod passive;
 mod probe;
+mod refusal;
 mod service;
+mod statistics;
+mod telemetry;
 mod thresholds;
+mod wait;
+mod window;
 
 pub use crate::body::ResponseBody;
 #[cfg(feature = "config")]
 pub use crate::config::Config;
+pub use crate::detection::{Detector, FailurePercentage, OutlierDetection, SuccessRate};
 pub use crate::endpoints::{Endpoints, EndpointsFuture, EndpointsLayer, WithEndpoints};
 pub use crate::future::ResponseFuture;
 pub use crate::health::{Health, Initial, State, Status};
 pub use crate::http_probe::{HttpProbe, ProbeBody};
+pub use crate::judge::AnyError;
 pub use crate::layer::{HealthCheckLayer, Mode};
 pub use crate::monitor::{Monitor, Settings};
+pub use crate::observed::Observed;
+pub use crate::outliers::Outliers;
+pub use crate::pass::Pass;
+pub use crate::passive::{Admission, PassiveHealth, PassiveState, PassiveStatus};
 pub use crate::probe::{Probe, ProbeError};
 pub use crate::service::HealthCheck;
 

@@ -136,10 +136,14 @@ async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shared>) {
         if let Err(error) = &result {
             tracing::debug!(error.r#type = error.failure().error_type(), error = %error, "probe failed");
         }
-        match judge.observe(result.is_ok(), settings.thresholds) {
+        let success = result.is_ok();
+        match judge.observe(success, settings.thresholds) {
             Some(state @ State::Down) => shared.turn(state, result.err()),
             Some(state) => shared.turn(state, None),
             None => {}
+        }
+        if success {
+            shared.succeeded();
         }
         sleep_until(next).await;
     }

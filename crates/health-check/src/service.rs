@@ -1,22 +1,30 @@
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use portcullis_gateway_error::{Answer, Audience, ErrorKind};
+use portcullis_gateway_error::{Audience, Classify};
+use portcullis_timeout::Deadline;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
+use crate::detection::LONGEST;
 use crate::future::ResponseFuture;
-use crate::{HealthCheckLayer, Mode};
+use crate::gate::Entry;
+use crate::judge::{AnyError, Judge};
+use crate::refusal::Refusal;
+use crate::wait::Wait;
+use crate::{HealthCheckLayer, Mode, telemetry};
 
 /// The service that [`HealthCheckLayer`] makes.
 ///
 /// While it refuses it is ready at once, whatever the inner service is. See the [crate docs](crate) for examples.
-pub struct HealthCheck<S> {
+pub struct HealthCheck<S, C = AnyError> {
     inner: S,
-    layer: HealthCheckLayer,
+    layer: HealthCheckLayer<C>,
     /// Whether the inner service was made ready since it was last called.
     inner_ready: bool,
     /// Wakes who waits for the inner service when the gate closes. Made when the inner service was pending for the first time.
@@ -25,8 +33,8 @@ pub struct HealthCheck<S> {
 
 // === impl HealthCheck ===
 
-impl<S> HealthCheck<S> {
-    pub(crate) const fn new(inner: S, layer: HealthCheckLayer) -> Self {
+impl<S, C> HealthCheck<S, C> {
+    pub(crate) const fn new(inner: S, layer: HealthCheckLayer<C>) -> Self {
         Self {
             inner,
             layer,
@@ -49,43 +57,67 @@ impl<S> HealthCheck<S> {
     pub fn into_inner(self) -> S {
         self.inner
     }
+}
 
-    fn refuses(&self) -> bool {
-        self.layer.mode == Mode::FailFast && !self.layer.health.is_up()
-    }
-
-    fn refusal(&self) -> Answer {
-        tracing::debug!(
-            upstream = self.layer.health.name(),
-            "refused: upstream is down"
-        );
-        // Where nobody looks, nobody knows; a second is what an answer can say at least.
-        let next = self.layer.health.next_check().unwrap_or_default();
-        Answer::new(ErrorKind::DestinationUnavailable)
-            .name(&*self.layer.name)
-            .retry_after(next.max(Duration::from_secs(1)))
+impl<S: Clone, C: Clone> HealthCheck<S, C> {
+    /// A call that finds the gate closed, or the inner service not made ready because it was.
+    #[cold]
+    fn closed<ReqBody>(
+        &mut self,
+        request: Request<ReqBody>,
+        again: Option<Duration>,
+    ) -> ResponseFuture<S, ReqBody, C>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        let refusal = Refusal::new(&self.layer.name, Audience::of(&request), again);
+        let Mode::Wait { limit } = self.layer.mode else {
+            telemetry::refused(self.layer.gate.name(), false);
+            return ResponseFuture::refused(refusal);
+        };
+        telemetry::waiting(self.layer.gate.name());
+        let end = Instant::now() + limit.min(LONGEST);
+        let deadline = request.extensions().get::<Deadline>().copied();
+        // The instance that is ready, where one is; another makes itself ready before it is called.
+        let inner = self.inner.clone();
+        let ready = mem::take(&mut self.inner_ready);
+        let inner = if ready {
+            mem::replace(&mut self.inner, inner)
+        } else {
+            inner
+        };
+        ResponseFuture::waiting(Wait::new(
+            (inner, ready),
+            request,
+            self.layer.clone(),
+            refusal,
+            (end, deadline),
+        ))
     }
 }
 
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for HealthCheck<S>
+impl<S, C, ReqBody, ResBody> Service<Request<ReqBody>> for HealthCheck<S, C>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    C: Classify<S::Error> + Clone,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S, ReqBody, C>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.refuses() {
+        let gated = self.layer.mode != Mode::Observe;
+        if gated && !self.layer.gate.is_open() {
             return Poll::Ready(Ok(()));
         }
         let ready = self.inner.poll_ready(cx)?;
         self.inner_ready = ready.is_ready();
-        if ready.is_pending() && self.layer.mode == Mode::FailFast {
-            let health = &self.layer.health;
+        if ready.is_pending() && gated {
+            let gate = &self.layer.gate;
             let closing = self
                 .closing
-                .get_or_insert_with(|| Box::pin(health.clone().wait_until_refusing()));
+                .get_or_insert_with(|| Box::pin(gate.clone().until_closed()));
             if closing.as_mut().poll(cx).is_ready() {
                 self.closing = None;
                 return Poll::Ready(Ok(()));
@@ -96,30 +128,38 @@ where
         ready.map(Ok)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         // Not ready: the gate was closed when it was asked, and what is behind it may be called only when it is ready.
-        if self.refuses() || !self.inner_ready {
-            return ResponseFuture::refused(self.refusal(), Audience::of(&request));
+        if !self.inner_ready {
+            let again = self.layer.gate.again();
+            return self.closed(request, again);
         }
-        if !self.layer.health.is_up() {
-            tracing::debug!(
-                upstream = self.layer.health.name(),
-                "let through: upstream is down"
-            );
-        }
+        let pass = match self.layer.gate.enter() {
+            Entry::Open(pass) => pass,
+            Entry::Closed(_) if self.layer.mode == Mode::Observe => {
+                telemetry::let_through(self.layer.gate.name());
+                None
+            }
+            Entry::Closed(again) => return self.closed(request, again),
+        };
         self.inner_ready = false;
-        ResponseFuture::called(self.inner.call(request))
+        let judge = pass.map(|pass| Judge {
+            pass,
+            classifier: self.layer.classifier.clone(),
+        });
+        ResponseFuture::called(self.inner.call(request), judge)
     }
 }
 
-impl<S: Clone> Clone for HealthCheck<S> {
+impl<S: Clone, C: Clone> Clone for HealthCheck<S, C> {
     fn clone(&self) -> Self {
         // Readiness belongs to the instance that was asked.
         Self::new(self.inner.clone(), self.layer.clone())
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for HealthCheck<S> {
+impl<S: fmt::Debug, C: fmt::Debug> fmt::Debug for HealthCheck<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HealthCheck")
             .field("inner", &self.inner)

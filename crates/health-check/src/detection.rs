@@ -1,0 +1,428 @@
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::circuit::Counts;
+use crate::{Outliers, PassiveHealth};
+
+/// How an endpoint is found to fail by the traffic that it gets, and what is done then: the settings of [`Outliers`].
+///
+/// The names and the formulas are those of Envoy's outlier detection; The crate page says what differs.
+///
+/// ```
+/// use std::num::NonZeroU16;
+/// use portcullis_health_check::{Admission, Observed, OutlierDetection};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let orders = OutlierDetection::new()
+///     .consecutive_gateway_failures(NonZeroU16::new(3))
+///     .endpoint("orders");
+/// for _ in 0..3 {
+///     let Admission::Pass(pass) = orders.admit() else { unreachable!() };
+///     pass.settle(Observed::GatewayFailure);
+/// }
+/// assert!(matches!(orders.admit(), Admission::Refused { .. }));
+/// # }
+/// ```
+#[must_use = "settings do nothing until they are started"]
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutlierDetection {
+    pub(crate) consecutive_gateway_failures: Option<NonZeroU16>,
+    pub(crate) consecutive_5xx: Option<NonZeroU16>,
+    pub(crate) consecutive_local_origin_failures: Option<NonZeroU16>,
+    pub(crate) split_local_origin: bool,
+    pub(crate) success_rate: Option<SuccessRate>,
+    pub(crate) failure_percentage: Option<FailurePercentage>,
+    pub(crate) enforcing: Enforcing,
+    pub(crate) window: Duration,
+    pub(crate) base_ejection_time: Duration,
+    pub(crate) max_ejection_time: Duration,
+    pub(crate) ejection_jitter: Duration,
+    pub(crate) max_ejection_percent: u8,
+    pub(crate) always_eject_one: bool,
+    pub(crate) trials: NonZeroU8,
+    pub(crate) abandoned_after: Option<Duration>,
+    pub(crate) return_on_check: bool,
+    pub(crate) seed: Option<u64>,
+}
+
+/// When an endpoint's share of successes is too far below that of the others (Envoy's `success_rate_*`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SuccessRate {
+    /// How many endpoints must have had `request_volume` requests in the window. Default: 5.
+    pub minimum_hosts: NonZeroU32,
+    /// How many requests an endpoint must have had in the window to be looked at. Default: 100.
+    pub request_volume: NonZeroU32,
+    /// How many standard deviations below the mean are too far; Envoy has it times 1000. Default: 1.9.
+    pub stdev_factor: f64,
+}
+
+/// When an endpoint's share of failures is too large, whatever the others do (Envoy's `failure_percentage_*`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FailurePercentage {
+    /// The share in per cent from which on it is. Default: 85.
+    pub threshold: u8,
+    /// How many endpoints must have had `request_volume` requests in the window. Default: 5.
+    pub minimum_hosts: NonZeroU32,
+    /// How many requests an endpoint must have had in the window to be looked at. Default: 50.
+    pub request_volume: NonZeroU32,
+}
+
+/// What found that an endpoint fails.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Detector {
+    /// So many gateway errors in a row.
+    ConsecutiveGatewayFailures,
+    /// So many failures of the server in a row, gateway errors included.
+    Consecutive5xx,
+    /// So many exchanges in a row that were not answered.
+    ConsecutiveLocalOriginFailures,
+    /// A share of successes far below that of the others.
+    SuccessRate,
+    /// A share of failures above the limit.
+    FailurePercentage,
+    /// A trial call failed.
+    Trial,
+}
+
+/// Of a hundred ejections, how many are done, for each detector.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Enforcing {
+    gateway: u8,
+    server: u8,
+    local: u8,
+    success_rate: u8,
+    failure_percentage: u8,
+}
+
+// === impl OutlierDetection ===
+
+impl OutlierDetection {
+    /// The default settings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces after how many gateway errors in a row an endpoint is ejected; `None`: never for these. Default: 5.
+    pub fn consecutive_gateway_failures(mut self, failures: Option<NonZeroU16>) -> Self {
+        self.consecutive_gateway_failures = failures;
+        self
+    }
+
+    /// Replaces after how many failures of the server in a row, gateway errors included, an endpoint is ejected; `None`: never for these. Default: 5.
+    pub fn consecutive_5xx(mut self, failures: Option<NonZeroU16>) -> Self {
+        self.consecutive_5xx = failures;
+        self
+    }
+
+    /// Replaces after how many exchanges in a row that were not answered an endpoint is ejected; `None`: never for these. Default: 5.
+    ///
+    /// It counts only where they are [told apart](Self::split_local_origin).
+    pub fn consecutive_local_origin_failures(mut self, failures: Option<NonZeroU16>) -> Self {
+        self.consecutive_local_origin_failures = failures;
+        self
+    }
+
+    /// Tells exchanges that were not answered (no connection, no answer in time, a body that breaks off) apart from answers that are failures, with a count and a
+    /// window of their own (Envoy's `split_external_local_origin_errors`). Default: they count as gateway errors.
+    pub fn split_local_origin(mut self, split: bool) -> Self {
+        self.split_local_origin = split;
+        self
+    }
+
+    /// Replaces when a share of successes is too far below that of the others; `None`: never. Default: [`SuccessRate::default`].
+    pub fn success_rate(mut self, rules: Option<SuccessRate>) -> Self {
+        self.success_rate = rules;
+        self
+    }
+
+    /// Replaces when a share of failures is too large; `None`: never. Default: [`FailurePercentage::default`].
+    pub fn failure_percentage(mut self, rules: Option<FailurePercentage>) -> Self {
+        self.failure_percentage = rules;
+        self
+    }
+
+    /// Replaces how many of a hundred ejections by this detector are done; the others are only logged. Above 100 is 100. Default: 100.
+    ///
+    /// A trial that failed always ejects.
+    pub fn enforcing(mut self, detector: Detector, percent: u8) -> Self {
+        let percent = percent.min(100);
+        let own = &mut self.enforcing;
+        match detector {
+            Detector::ConsecutiveGatewayFailures => own.gateway = percent,
+            Detector::Consecutive5xx => own.server = percent,
+            Detector::ConsecutiveLocalOriginFailures => own.local = percent,
+            Detector::SuccessRate => own.success_rate = percent,
+            Detector::FailurePercentage => own.failure_percentage = percent,
+            Detector::Trial => {}
+        }
+        self
+    }
+
+    /// Replaces over how long shares are measured, in ten parts that slide; and how long an endpoint must have been healthy for its next ejection to be shorter by
+    /// one `base_ejection_time` (Envoy's `interval`). Default: 10 s; 10 ms to a day.
+    pub fn window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Replaces how long the first ejection lasts; the second lasts twice as long, and so on. It is also how long trials may take. Default: 30 s.
+    pub fn base_ejection_time(mut self, time: Duration) -> Self {
+        self.base_ejection_time = time;
+        self
+    }
+
+    /// Replaces how long an ejection lasts at most, before jitter; a longer `base_ejection_time` counts instead. Default: 300 s.
+    pub fn max_ejection_time(mut self, time: Duration) -> Self {
+        self.max_ejection_time = time;
+        self
+    }
+
+    /// Replaces how much is added to an ejection at most, at random, so that many callers do not come back at once. Default: 3 s.
+    pub fn ejection_jitter(mut self, most: Duration) -> Self {
+        self.ejection_jitter = most;
+        self
+    }
+
+    /// Replaces how many of a hundred endpoints may be ejected at once. Above 100 is 100. Default: 10.
+    pub fn max_ejection_percent(mut self, percent: u8) -> Self {
+        self.max_ejection_percent = percent.min(100);
+        self
+    }
+
+    /// Replaces whether one endpoint may be ejected whatever `max_ejection_percent` says: without it a group of one never ejects. Default: true.
+    pub fn always_eject_one(mut self, always: bool) -> Self {
+        self.always_eject_one = always;
+        self
+    }
+
+    /// Replaces how many calls go through when an ejection is over, and must be good for all others to follow. Default: 1.
+    ///
+    /// The first one that fails ejects anew. One that says nothing gives its place to the next; where they take longer than `base_ejection_time`, new ones take their place.
+    pub fn trials(mut self, calls: NonZeroU8) -> Self {
+        self.trials = calls;
+        self
+    }
+
+    /// Sets after how long a call that is dropped without an answer counts as one that was not answered: what a limit outside of the gate does to
+    /// an endpoint that hangs. Costs two looks at the clock for each call. Default: never, since a caller who goes away says nothing of the endpoint.
+    pub fn abandoned_after(mut self, time: Option<Duration>) -> Self {
+        self.abandoned_after = time;
+        self
+    }
+
+    /// Replaces whether a probe that succeeds ends an ejection (Envoy's `successful_active_health_check_uneject_host`). Default: true.
+    ///
+    /// It must have been successful itself, and the state that it is part of must be up.
+    pub fn return_on_check(mut self, returns: bool) -> Self {
+        self.return_on_check = returns;
+        self
+    }
+
+    /// Makes jitter and enforcement repeat. Default: another seed for every group.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Makes a group, to which endpoints are added.
+    ///
+    /// Its shares are looked at in one background task, which begins with as many endpoints as `minimum_hosts` says and ends when the last handle is dropped.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, unless `success_rate` and `failure_percentage` are off.
+    pub fn start(self) -> Outliers {
+        let windowed = self.success_rate.is_some() || self.failure_percentage.is_some();
+        Outliers::new(self, windowed.then(Handle::current))
+    }
+
+    /// Makes a group of one.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn endpoint(self, name: impl Into<Arc<str>>) -> PassiveHealth {
+        self.start().endpoint(name)
+    }
+
+    pub(crate) const fn counts(&self) -> Counts {
+        Counts {
+            gateway: self.consecutive_gateway_failures,
+            server: self.consecutive_5xx,
+            local: self.consecutive_local_origin_failures,
+            split: self.split_local_origin,
+            trials: self.trials,
+        }
+    }
+
+    /// How long an ejection lasts that is the so-many-th, without jitter.
+    pub(crate) fn ejection_time(&self, multiplier: u32) -> Duration {
+        let longest = self.max_ejection_time.max(self.base_ejection_time);
+        self.base_ejection_time
+            .saturating_mul(multiplier)
+            .min(longest)
+            .clamp(SHORTEST, LONGEST)
+    }
+
+    /// What is left of a multiplier after so long in health.
+    pub(crate) fn decayed(&self, multiplier: u32, healthy: Duration) -> u32 {
+        let steps = healthy.as_nanos() / self.window_within().as_nanos().max(1);
+        multiplier.saturating_sub(u32::try_from(steps).unwrap_or(u32::MAX))
+    }
+
+    /// The window, within its bounds.
+    pub(crate) fn window_within(&self) -> Duration {
+        self.window.clamp(SHORTEST_WINDOW, LONGEST)
+    }
+
+    /// From how many endpoints on the windows say something; `None` where they never do.
+    pub(crate) fn windows_from(&self) -> Option<usize> {
+        let rules = [
+            self.success_rate.map(|rules| rules.minimum_hosts),
+            self.failure_percentage.map(|rules| rules.minimum_hosts),
+        ];
+        rules
+            .iter()
+            .flatten()
+            .min()
+            .map(|hosts| hosts.get() as usize)
+    }
+}
+
+impl Default for OutlierDetection {
+    fn default() -> Self {
+        Self {
+            consecutive_gateway_failures: NonZeroU16::new(5),
+            consecutive_5xx: NonZeroU16::new(5),
+            consecutive_local_origin_failures: NonZeroU16::new(5),
+            split_local_origin: false,
+            success_rate: Some(SuccessRate::default()),
+            failure_percentage: Some(FailurePercentage::default()),
+            enforcing: Enforcing::ALL,
+            window: Duration::from_secs(10),
+            base_ejection_time: Duration::from_secs(30),
+            max_ejection_time: Duration::from_secs(300),
+            ejection_jitter: Duration::from_secs(3),
+            max_ejection_percent: 10,
+            always_eject_one: true,
+            trials: NonZeroU8::MIN,
+            abandoned_after: None,
+            return_on_check: true,
+            seed: None,
+        }
+    }
+}
+
+/// Nothing that is shorter than a millisecond can be waited for, and nothing overflows.
+const SHORTEST: Duration = Duration::from_millis(1);
+const SHORTEST_WINDOW: Duration = Duration::from_millis(10);
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+// === impl SuccessRate ===
+
+impl Default for SuccessRate {
+    fn default() -> Self {
+        Self {
+            minimum_hosts: NonZeroU32::MIN.saturating_add(4),
+            request_volume: NonZeroU32::MIN.saturating_add(99),
+            stdev_factor: 1.9,
+        }
+    }
+}
+
+// === impl FailurePercentage ===
+
+impl Default for FailurePercentage {
+    fn default() -> Self {
+        Self {
+            threshold: 85,
+            minimum_hosts: NonZeroU32::MIN.saturating_add(4),
+            request_volume: NonZeroU32::MIN.saturating_add(49),
+        }
+    }
+}
+
+// === impl Detector ===
+
+impl Detector {
+    /// Returns the word used in logs, metrics and settings: `consecutive_gateway_failures`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConsecutiveGatewayFailures => "consecutive_gateway_failures",
+            Self::Consecutive5xx => "consecutive_5xx",
+            Self::ConsecutiveLocalOriginFailures => "consecutive_local_origin_failures",
+            Self::SuccessRate => "success_rate",
+            Self::FailurePercentage => "failure_percentage",
+            Self::Trial => "trial",
+        }
+    }
+}
+
+// === impl Enforcing ===
+
+impl Enforcing {
+    const ALL: Self = Self {
+        gateway: 100,
+        server: 100,
+        local: 100,
+        success_rate: 100,
+        failure_percentage: 100,
+    };
+
+    pub(crate) const fn percent(self, detector: Detector) -> u8 {
+        match detector {
+            Detector::ConsecutiveGatewayFailures => self.gateway,
+            Detector::Consecutive5xx => self.server,
+            Detector::ConsecutiveLocalOriginFailures => self.local,
+            Detector::SuccessRate => self.success_rate,
+            Detector::FailurePercentage => self.failure_percentage,
+            Detector::Trial => 100,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ejections_grow_to_a_limit_and_decay() {
+        let settings = OutlierDetection::new();
+        let seconds = |multiplier| settings.ejection_time(multiplier).as_secs();
+        assert_eq!(
+            [1, 2, 10, 11, u32::MAX].map(seconds),
+            [30, 60, 300, 300, 300]
+        );
+        for (multiplier, healthy, expected) in [
+            (3, 9, 3),
+            (3, 10, 2),
+            (3, 29, 1),
+            (3, 30, 0),
+            (3, 90_000, 0),
+        ] {
+            let healthy = Duration::from_secs(healthy);
+            assert_eq!(
+                settings.decayed(multiplier, healthy),
+                expected,
+                "{healthy:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_setting_overflows_or_waits_for_nothing() {
+        let settings = OutlierDetection::new()
+            .window(Duration::ZERO)
+            .base_ejection_time(Duration::MAX)
+            .max_ejection_time(Duration::ZERO);
+        assert_eq!(settings.ejection_time(u32::MAX), LONGEST);
+        assert_eq!(settings.window_within(), SHORTEST_WINDOW);
+        assert_eq!(settings.decayed(7, Duration::MAX), 0);
+
+        let settings = OutlierDetection::new().base_ejection_time(Duration::ZERO);
+        assert_eq!(settings.ejection_time(1), SHORTEST);
+    }
+}

@@ -1,0 +1,128 @@
+use std::fmt;
+
+use http::Response;
+use portcullis_gateway_error::{Classify, Failure, GrpcCode, is_grpc};
+
+use crate::Observed;
+use crate::pass::Pass;
+
+/// Classifies every error as one of which nothing is known: what a layer has that does not look at traffic.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyError;
+
+/// What tells a pass how its call went.
+pub(crate) struct Judge<C> {
+    pub(crate) pass: Pass,
+    pub(crate) classifier: C,
+}
+
+/// What is still to come of an answer that was good so far.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pass: Pass,
+    /// Its status comes in the trailers.
+    grpc: bool,
+}
+
+// === impl AnyError ===
+
+impl<E> Classify<E> for AnyError {
+    fn classify_error(&self, _: &E) -> Failure {
+        Failure::new(portcullis_gateway_error::ErrorKind::ProxyInternalError)
+    }
+}
+
+// === impl Judge ===
+
+impl<C> Judge<C> {
+    /// The head decides, unless it is good: then the rest must come too.
+    #[inline]
+    pub(crate) fn head<B, E>(self, response: &Response<B>) -> Option<Watch>
+    where
+        C: Classify<E>,
+    {
+        let Self {
+            mut pass,
+            classifier,
+        } = self;
+        let (status, headers) = (response.status(), response.headers());
+        let local = response.extensions().get::<Failure>().copied();
+        let failure = local.or_else(|| classifier.classify_response(status, headers));
+        if let Some(failure) = failure {
+            pass.settle(Observed::of_failure(&failure));
+            return None;
+        }
+        let observed = Observed::of_status(status);
+        if observed != Observed::Success {
+            pass.settle(observed);
+            return None;
+        }
+        let grpc = is_grpc(headers);
+        if grpc {
+            // No body follows where the status stands in the headers.
+            if let Some(code) = GrpcCode::from_headers(headers) {
+                pass.settle(Observed::of_grpc(code));
+                return None;
+            }
+        } else {
+            pass.answered();
+        }
+        // The caller need not read all of an answer. Until the first message, nothing is known of one of gRPC.
+        pass.when_dropped(if grpc {
+            Observed::Nothing
+        } else {
+            Observed::Success
+        });
+        Some(Watch { pass, grpc })
+    }
+
+    pub(crate) fn error<E>(self, error: &E)
+    where
+        C: Classify<E>,
+    {
+        let failure = self.classifier.classify_error(error);
+        self.pass.settle(Observed::of_failure(&failure));
+    }
+}
+
+impl<C> fmt::Debug for Judge<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pass.fmt(f)
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// A part of the answer came.
+    #[inline]
+    pub(crate) fn data(&mut self) {
+        if self.grpc {
+            self.pass.answered();
+            self.pass.when_dropped(Observed::Success);
+        }
+    }
+
+    pub(crate) fn trailers(self, trailers: &http::HeaderMap) {
+        let observed = if self.grpc {
+            Observed::of_trailers(trailers)
+        } else {
+            Observed::Success
+        };
+        self.pass.settle(observed);
+    }
+
+    pub(crate) fn end(self) {
+        // The trailers of gRPC are missing.
+        let observed = if self.grpc {
+            Observed::LocalFailure
+        } else {
+            Observed::Success
+        };
+        self.pass.settle(observed);
+    }
+
+    pub(crate) fn broken(self) {
+        self.pass.settle(Observed::LocalFailure);
+    }
+}

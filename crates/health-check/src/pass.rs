@@ -1,0 +1,88 @@
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::Observed;
+use crate::circuit::Ticket;
+use crate::passive::Endpoint;
+
+/// What one call was let through with, and what says how it went.
+///
+/// One that is dropped counts as nothing: the place of a trial goes to the next call. So does a pass whose endpoint was ejected, or came back, since it was given.
+#[must_use = "dropped, it counts as nothing"]
+pub struct Pass {
+    endpoint: Arc<Endpoint>,
+    ticket: Ticket,
+    /// What a drop counts as.
+    dropped: Observed,
+    /// When it was given, where it matters how long a call that is dropped took.
+    since: Option<Instant>,
+}
+
+// === impl Pass ===
+
+impl Pass {
+    #[inline]
+    pub(crate) fn new(endpoint: Arc<Endpoint>, ticket: Ticket, clocked: bool) -> Self {
+        Self {
+            endpoint,
+            ticket,
+            dropped: Observed::Nothing,
+            since: clocked.then(Instant::now),
+        }
+    }
+
+    /// Says how the call went.
+    #[inline]
+    pub fn settle(mut self, observed: Observed) {
+        self.since = None;
+        self.dropped = observed;
+    }
+
+    /// Says whether it is a trial, on which the return of an ejected endpoint depends.
+    #[must_use]
+    pub const fn is_trial(&self) -> bool {
+        self.ticket.trial
+    }
+
+    /// The endpoint has answered, and well so far; the rest of the answer is still to come. A trial need not wait for it.
+    #[inline]
+    pub(crate) fn answered(&mut self) {
+        self.since = None;
+        if self.ticket.trial {
+            let generation = self.endpoint.observe(self.ticket, Observed::Success);
+            self.ticket.trial = false;
+            // Where more trials are to come, what the rest shows counts no more: the generation is one that is over when it can count.
+            self.ticket.generation = generation.unwrap_or(self.ticket.generation);
+        }
+    }
+
+    /// A drop from now on counts as this.
+    #[inline]
+    pub(crate) const fn when_dropped(&mut self, observed: Observed) {
+        self.dropped = observed;
+    }
+}
+
+impl Drop for Pass {
+    #[inline]
+    fn drop(&mut self) {
+        if let (Some(since), Some(limit)) = (self.since, self.endpoint.abandoned_after())
+            && since.elapsed() >= limit
+        {
+            self.dropped = Observed::LocalFailure;
+        }
+        if self.dropped != Observed::Nothing || self.ticket.trial {
+            self.endpoint.observe(self.ticket, self.dropped);
+        }
+    }
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass")
+            .field("trial", &self.is_trial())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,101 @@
+//! What is said while it runs: one event for each transition and each refusal, and with the feature `metrics` its numbers, written in the same place.
+
+use std::time::Duration;
+
+use crate::passive::ReturnedBy;
+use crate::{Detector, ProbeError, State};
+
+/// Probes turned a state.
+pub(crate) fn turned(name: &str, from: State, to: State, reason: Option<&ProbeError>) {
+    tracing::warn!(
+        upstream = name,
+        from = from.as_str(),
+        to = to.as_str(),
+        error.r#type = reason.map(|reason| reason.failure().error_type().to_owned()),
+        reason = reason.map(tracing::field::display),
+        "health changed",
+    );
+    #[cfg(feature = "metrics")]
+    {
+        let name = name.to_owned();
+        metrics::counter!("health_check.transitions", "upstream" => name.clone(), "to" => to.as_str())
+            .increment(1);
+        let up = if to == State::Up { 1.0 } else { 0.0 };
+        metrics::gauge!("health_check.up", "upstream" => name).set(up);
+    }
+}
+
+/// An endpoint is ejected.
+pub(crate) fn ejected(name: &str, detector: Detector, time: Duration, multiplier: u32) {
+    tracing::warn!(
+        upstream = name,
+        detector = detector.as_str(),
+        ejection_ms = time.as_secs_f64() * 1e3,
+        multiplier,
+        "endpoint ejected",
+    );
+    #[cfg(feature = "metrics")]
+    {
+        let name = name.to_owned();
+        metrics::counter!("health_check.ejections", "upstream" => name.clone(), "detector" => detector.as_str())
+            .increment(1);
+        metrics::gauge!("health_check.ejected", "upstream" => name).set(1.0);
+    }
+}
+
+/// A detector has seen enough, and the endpoint is not ejected all the same.
+pub(crate) fn spared(name: &str, detector: Detector, reason: &'static str) {
+    tracing::debug!(
+        upstream = name,
+        detector = detector.as_str(),
+        reason,
+        "failing endpoint not ejected",
+    );
+    #[cfg(feature = "metrics")]
+    metrics::counter!("health_check.ejections.spared", "upstream" => name.to_owned(), "detector" => detector.as_str(), "reason" => reason)
+        .increment(1);
+}
+
+/// An ejection is over, and trial calls go through.
+pub(crate) fn trying(name: &str) {
+    tracing::debug!(upstream = name, "trying an ejected endpoint");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("health_check.trials", "upstream" => name.to_owned()).increment(1);
+}
+
+/// An endpoint has come back.
+pub(crate) fn returned(name: &str, by: ReturnedBy) {
+    tracing::warn!(upstream = name, by = by.as_str(), "endpoint returned");
+    #[cfg(feature = "metrics")]
+    {
+        let name = name.to_owned();
+        metrics::counter!("health_check.returns", "upstream" => name.clone(), "by" => by.as_str())
+            .increment(1);
+        metrics::gauge!("health_check.ejected", "upstream" => name).set(0.0);
+    }
+}
+
+/// A gate refused a call.
+pub(crate) fn refused(name: &str, waited: bool) {
+    tracing::debug!(upstream = name, waited, "refused: upstream is down");
+    #[cfg(feature = "metrics")]
+    {
+        let waited = if waited { "true" } else { "false" };
+        metrics::counter!("health_check.refused", "upstream" => name.to_owned(), "waited" => waited)
+            .increment(1);
+    }
+}
+
+/// A gate that observes let a call through.
+pub(crate) fn let_through(name: &str) {
+    tracing::debug!(upstream = name, "let through: upstream is down");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("health_check.let_through", "upstream" => name.to_owned()).increment(1);
+}
+
+/// A call waits for a gate to open.
+pub(crate) fn waiting(name: &str) {
+    tracing::debug!(upstream = name, "waiting: upstream is down");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("health_check.waits", "upstream" => name.to_owned()).increment(1);
+}

@@ -1,0 +1,112 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use portcullis_timeout::Deadline;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::gate::Entry;
+use crate::judge::Judge;
+use crate::pass::Pass;
+use crate::refusal::Refusal;
+use crate::{HealthCheckLayer, telemetry};
+
+/// A call that waits for the gate to open. On the heap, so that calls that do not wait are not larger for it.
+pub(crate) struct Wait<S, ReqBody, C> {
+    step: Step,
+    inner: S,
+    /// Whether the inner service was made ready.
+    ready: bool,
+    /// `None` once it is sent.
+    request: Option<Request<ReqBody>>,
+    layer: HealthCheckLayer<C>,
+    /// `None` once it is said.
+    refusal: Option<Refusal>,
+    deadline: Option<Deadline>,
+}
+
+enum Step {
+    /// The gate is closed.
+    Entering(Pin<Box<dyn Future<Output = Entry> + Send + Sync>>),
+    /// It has opened, and the inner service is not ready.
+    Readying(Option<Pass>),
+}
+
+/// How a wait has ended.
+pub(crate) enum Waited<S: Service<Request<ReqBody>>, ReqBody, C> {
+    Called(S::Future, Option<Judge<C>>),
+    Unavailable(Refusal),
+    TooLate(Refusal),
+    Failed(S::Error),
+}
+
+// === impl Wait ===
+
+impl<S, ReqBody, C: Clone> Wait<S, ReqBody, C> {
+    pub(crate) fn new(
+        (inner, ready): (S, bool),
+        request: Request<ReqBody>,
+        layer: HealthCheckLayer<C>,
+        refusal: Refusal,
+        (limit, deadline): (Instant, Option<Deadline>),
+    ) -> Self {
+        let end = deadline.map_or(limit, |deadline| deadline.instant().min(limit));
+        Self {
+            step: Step::Entering(Box::pin(layer.gate.clone().enter_by(end))),
+            inner,
+            ready,
+            request: Some(request),
+            layer,
+            refusal: Some(refusal),
+            deadline,
+        }
+    }
+
+    pub(crate) fn poll<ResBody>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Waited<S, ReqBody, C>>>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    {
+        if let Step::Entering(entering) = &mut self.step {
+            match ready!(entering.as_mut().poll(cx)) {
+                Entry::Open(pass) => self.step = Step::Readying(pass),
+                Entry::Closed(again) => {
+                    telemetry::refused(self.layer.gate.name(), true);
+                    let refusal = self.refusal.take();
+                    let late = self.deadline.is_some_and(|deadline| deadline.has_passed());
+                    return Poll::Ready(refusal.map(|refusal| match late {
+                        true => Waited::TooLate(refusal),
+                        false => Waited::Unavailable(refusal.again(again)),
+                    }));
+                }
+            }
+        }
+        if !self.ready {
+            match ready!(self.inner.poll_ready(cx)) {
+                Ok(()) => self.ready = true,
+                Err(error) => return Poll::Ready(Some(Waited::Failed(error))),
+            }
+        }
+        let Step::Readying(pass) = &mut self.step else {
+            return Poll::Ready(None);
+        };
+        let judge = pass.take().map(|pass| Judge {
+            pass,
+            classifier: self.layer.classifier.clone(),
+        });
+        let request = self.request.take();
+        Poll::Ready(request.map(|request| Waited::Called(self.inner.call(request), judge)))
+    }
+}
+
+impl<S, ReqBody, C> fmt::Debug for Wait<S, ReqBody, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("ready", &self.ready)
+            .finish_non_exhaustive()
+    }
+}
