@@ -1,11 +1,12 @@
-use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
+use std::num::{NonZeroU8, NonZeroU16};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use crate::circuit::Counts;
-use crate::{Outliers, PassiveHealth};
+use crate::detector::Enforcing;
+use crate::{Detector, FailurePercentage, Outliers, PassiveHealth, SuccessRate};
 
 /// How an endpoint is found to fail by the traffic that it gets, and what is done then: the settings of [`Outliers`].
 ///
@@ -46,56 +47,6 @@ pub struct OutlierDetection {
     pub(crate) abandoned_after: Option<Duration>,
     pub(crate) return_on_check: bool,
     pub(crate) seed: Option<u64>,
-}
-
-/// When an endpoint's share of successes is too far below that of the others (Envoy's `success_rate_*`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SuccessRate {
-    /// How many endpoints must have had `request_volume` requests in the window. Default: 5.
-    pub minimum_hosts: NonZeroU32,
-    /// How many requests an endpoint must have had in the window to be looked at. Default: 100.
-    pub request_volume: NonZeroU32,
-    /// How many standard deviations below the mean are too far; Envoy has it times 1000. Default: 1.9.
-    pub stdev_factor: f64,
-}
-
-/// When an endpoint's share of failures is too large, whatever the others do (Envoy's `failure_percentage_*`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct FailurePercentage {
-    /// The share in per cent from which on it is. Default: 85.
-    pub threshold: u8,
-    /// How many endpoints must have had `request_volume` requests in the window. Default: 5.
-    pub minimum_hosts: NonZeroU32,
-    /// How many requests an endpoint must have had in the window to be looked at. Default: 50.
-    pub request_volume: NonZeroU32,
-}
-
-/// What found that an endpoint fails.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Detector {
-    /// So many gateway errors in a row.
-    ConsecutiveGatewayFailures,
-    /// So many failures of the server in a row, gateway errors included.
-    Consecutive5xx,
-    /// So many exchanges in a row that were not answered.
-    ConsecutiveLocalOriginFailures,
-    /// A share of successes far below that of the others.
-    SuccessRate,
-    /// A share of failures above the limit.
-    FailurePercentage,
-    /// A trial call failed.
-    Trial,
-}
-
-/// Of a hundred ejections, how many are done, for each detector.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Enforcing {
-    gateway: u8,
-    server: u8,
-    local: u8,
-    success_rate: u8,
-    failure_percentage: u8,
 }
 
 // === impl OutlierDetection ===
@@ -149,16 +100,7 @@ impl OutlierDetection {
     ///
     /// A trial that failed always ejects.
     pub fn enforcing(mut self, detector: Detector, percent: u8) -> Self {
-        let percent = percent.min(100);
-        let own = &mut self.enforcing;
-        match detector {
-            Detector::ConsecutiveGatewayFailures => own.gateway = percent,
-            Detector::Consecutive5xx => own.server = percent,
-            Detector::ConsecutiveLocalOriginFailures => own.local = percent,
-            Detector::SuccessRate => own.success_rate = percent,
-            Detector::FailurePercentage => own.failure_percentage = percent,
-            Detector::Trial => {}
-        }
+        self.enforcing.set(detector, percent.min(100));
         self
     }
 
@@ -319,70 +261,6 @@ impl Default for OutlierDetection {
 const SHORTEST: Duration = Duration::from_millis(1);
 const SHORTEST_WINDOW: Duration = Duration::from_millis(10);
 pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
-
-// === impl SuccessRate ===
-
-impl Default for SuccessRate {
-    fn default() -> Self {
-        Self {
-            minimum_hosts: NonZeroU32::MIN.saturating_add(4),
-            request_volume: NonZeroU32::MIN.saturating_add(99),
-            stdev_factor: 1.9,
-        }
-    }
-}
-
-// === impl FailurePercentage ===
-
-impl Default for FailurePercentage {
-    fn default() -> Self {
-        Self {
-            threshold: 85,
-            minimum_hosts: NonZeroU32::MIN.saturating_add(4),
-            request_volume: NonZeroU32::MIN.saturating_add(49),
-        }
-    }
-}
-
-// === impl Detector ===
-
-impl Detector {
-    /// Returns the word used in logs, metrics and settings: `consecutive_gateway_failures`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConsecutiveGatewayFailures => "consecutive_gateway_failures",
-            Self::Consecutive5xx => "consecutive_5xx",
-            Self::ConsecutiveLocalOriginFailures => "consecutive_local_origin_failures",
-            Self::SuccessRate => "success_rate",
-            Self::FailurePercentage => "failure_percentage",
-            Self::Trial => "trial",
-        }
-    }
-}
-
-// === impl Enforcing ===
-
-impl Enforcing {
-    const ALL: Self = Self {
-        gateway: 100,
-        server: 100,
-        local: 100,
-        success_rate: 100,
-        failure_percentage: 100,
-    };
-
-    pub(crate) const fn percent(self, detector: Detector) -> u8 {
-        match detector {
-            Detector::ConsecutiveGatewayFailures => self.gateway,
-            Detector::Consecutive5xx => self.server,
-            Detector::ConsecutiveLocalOriginFailures => self.local,
-            Detector::SuccessRate => self.success_rate,
-            Detector::FailurePercentage => self.failure_percentage,
-            Detector::Trial => 100,
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

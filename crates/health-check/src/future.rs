@@ -15,9 +15,9 @@ use crate::wait::{Wait, Waited};
 pin_project! {
     /// The future of [`HealthCheck`](crate::HealthCheck). Dropping it drops the inner call, or ends the wait; neither counts against the endpoint.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S: Service<Request<ReqBody>>, ReqBody, C> {
+    pub struct ResponseFuture<F, S, ReqBody, C> {
         #[pin]
-        state: State<S::Future, Wait<S, ReqBody, C>, C>,
+        state: State<F, Wait<S, ReqBody, C>, C>,
     }
 }
 
@@ -35,9 +35,9 @@ pin_project! {
 
 // === impl ResponseFuture ===
 
-impl<S: Service<Request<ReqBody>>, ReqBody, C> ResponseFuture<S, ReqBody, C> {
+impl<F, S, ReqBody, C> ResponseFuture<F, S, ReqBody, C> {
     #[inline]
-    pub(crate) const fn called(inner: S::Future, judge: Option<Judge<C>>) -> Self {
+    pub(crate) const fn called(inner: F, judge: Option<Judge<C>>) -> Self {
         Self {
             state: State::Called { inner, judge },
         }
@@ -60,9 +60,10 @@ impl<S: Service<Request<ReqBody>>, ReqBody, C> ResponseFuture<S, ReqBody, C> {
     }
 }
 
-impl<S, ReqBody, ResBody, C> Future for ResponseFuture<S, ReqBody, C>
+impl<F, S, ReqBody, ResBody, C> Future for ResponseFuture<F, S, ReqBody, C>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    F: Future<Output = Result<Response<ResBody>, S::Error>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>, Future = F>,
     C: Classify<S::Error> + Clone,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
@@ -101,20 +102,19 @@ where
                     StateProject::Waiting { wait } => wait,
                 };
             match ready!(wait.poll(cx)) {
-                Some(Waited::Called(inner, judge)) => state.set(State::Called { inner, judge }),
-                Some(Waited::Unavailable(refusal)) => {
+                Waited::Called(inner, judge) => state.set(State::Called { inner, judge }),
+                Waited::Unavailable(refusal) => {
                     return Poll::Ready(Ok(refusal.unavailable()));
                 }
-                Some(Waited::TooLate(refusal)) => return Poll::Ready(Ok(refusal.too_late())),
-                Some(Waited::Failed(error)) => return Poll::Ready(Err(error)),
-                // Polled after it was ready.
-                None => return Poll::Pending,
+                Waited::TooLate(refusal) => return Poll::Ready(Ok(refusal.too_late())),
+                Waited::Failed(error) => return Poll::Ready(Err(error)),
+                Waited::Spent => return Poll::Pending,
             }
         }
     }
 }
 
-impl<S: Service<Request<ReqBody>>, ReqBody, C> fmt::Debug for ResponseFuture<S, ReqBody, C> {
+impl<F, S, ReqBody, C> fmt::Debug for ResponseFuture<F, S, ReqBody, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

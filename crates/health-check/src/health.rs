@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::passive::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::{PassiveHealth, ProbeError, telemetry};
 
 /// What is known of whether something is up.

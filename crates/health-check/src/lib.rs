@@ -67,6 +67,8 @@ mod circuit;
 #[cfg(feature = "config")]
 mod config;
 mod detection;
+mod detector;
+mod endpoint;
 mod endpoints;
 mod future;
 mod gate;
@@ -91,7 +93,8 @@ mod window;
 pub use crate::body::ResponseBody;
 #[cfg(feature = "config")]
 pub use crate::config::Config;
-pub use crate::detection::{Detector, FailurePercentage, OutlierDetection, SuccessRate};
+pub use crate::detection::OutlierDetection;
+pub use crate::detector::{Detector, FailurePercentage, SuccessRate};
 pub use crate::endpoints::{Endpoints, EndpointsFuture, EndpointsLayer, WithEndpoints};
 pub use crate::future::ResponseFuture;
 pub use crate::health::{Health, Initial, State, Status};

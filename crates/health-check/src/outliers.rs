@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
-use crate::passive::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::statistics::{fails_too_often, failures_count, is_below, success_rate_limit};
 use crate::window::{PARTS, Sums};
 use crate::{Detector, OutlierDetection, PassiveHealth};

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::Observed;
 use crate::circuit::Ticket;
-use crate::passive::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// What one call was let through with, and what says how it went.
 ///

@@ -66,7 +66,7 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
         &mut self,
         request: Request<ReqBody>,
         again: Option<Duration>,
-    ) -> ResponseFuture<S, ReqBody, C>
+    ) -> ResponseFuture<S::Future, S, ReqBody, C>
     where
         S: Service<Request<ReqBody>>,
     {
@@ -103,7 +103,7 @@ where
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, ReqBody, C>;
+    type Future = ResponseFuture<S::Future, S, ReqBody, C>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::passive::ReturnedBy;
+use crate::endpoint::ReturnedBy;
 use crate::{Detector, ProbeError, State};
 
 /// Probes turned a state.

@@ -35,11 +35,13 @@ enum Step {
 }
 
 /// How a wait has ended.
-pub(crate) enum Waited<S: Service<Request<ReqBody>>, ReqBody, C> {
-    Called(S::Future, Option<Judge<C>>),
+pub(crate) enum Waited<F, E, C> {
+    Called(F, Option<Judge<C>>),
     Unavailable(Refusal),
     TooLate(Refusal),
-    Failed(S::Error),
+    Failed(E),
+    /// Polled after it had ended.
+    Spent,
 }
 
 // === impl Wait ===
@@ -67,7 +69,7 @@ impl<S, ReqBody, C: Clone> Wait<S, ReqBody, C> {
     pub(crate) fn poll<ResBody>(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Waited<S, ReqBody, C>>>
+    ) -> Poll<Waited<S::Future, S::Error, C>>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     {
@@ -78,28 +80,35 @@ impl<S, ReqBody, C: Clone> Wait<S, ReqBody, C> {
                     telemetry::refused(self.layer.gate.name(), true);
                     let refusal = self.refusal.take();
                     let late = self.deadline.is_some_and(|deadline| deadline.has_passed());
-                    return Poll::Ready(refusal.map(|refusal| match late {
-                        true => Waited::TooLate(refusal),
-                        false => Waited::Unavailable(refusal.again(again)),
-                    }));
+                    return Poll::Ready(match refusal {
+                        None => Waited::Spent,
+                        Some(refusal) if late => Waited::TooLate(refusal),
+                        Some(refusal) => Waited::Unavailable(refusal.again(again)),
+                    });
                 }
             }
         }
         if !self.ready {
             match ready!(self.inner.poll_ready(cx)) {
                 Ok(()) => self.ready = true,
-                Err(error) => return Poll::Ready(Some(Waited::Failed(error))),
+                Err(error) => {
+                    // The place of a trial is free again.
+                    self.step = Step::Readying(None);
+                    return Poll::Ready(Waited::Failed(error));
+                }
             }
         }
         let Step::Readying(pass) = &mut self.step else {
-            return Poll::Ready(None);
+            return Poll::Ready(Waited::Spent);
         };
         let judge = pass.take().map(|pass| Judge {
             pass,
             classifier: self.layer.classifier.clone(),
         });
-        let request = self.request.take();
-        Poll::Ready(request.map(|request| Waited::Called(self.inner.call(request), judge)))
+        Poll::Ready(match self.request.take() {
+            Some(request) => Waited::Called(self.inner.call(request), judge),
+            None => Waited::Spent,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod gate;
 mod monitor;
+mod passive;
 mod stacks;
 
 use std::collections::VecDeque;

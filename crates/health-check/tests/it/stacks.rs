@@ -7,7 +7,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use portcullis_health_check::{
-    Endpoints, EndpointsLayer, HealthCheckLayer, HttpProbe, ProbeBody, State,
+    Endpoints, EndpointsLayer, HealthCheckLayer, HttpProbe, OutlierDetection, ProbeBody, State,
 };
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, ServiceExt};
@@ -102,6 +102,28 @@ async fn one_gate_serves_every_connection() {
             assert_eq!(status, expected, "{path}");
         }
     }
+    server.abort();
+}
+
+/// A breaker whose state is made in `layer` never opens here: axum calls it for each connection.
+#[tokio::test]
+async fn failures_of_all_connections_eject_one_endpoint() {
+    let passive = OutlierDetection::new().endpoint("script");
+    let app: Router = Router::new()
+        .route("/", get(|| async { http::StatusCode::BAD_GATEWAY }))
+        .layer(HealthCheckLayer::passive_only(passive.clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/", listener.local_addr().unwrap());
+    let server = serve(listener, app).await;
+
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        let request = Request::get(&uri).body(Empty::<bytes::Bytes>::new());
+        let response = client().request(request.unwrap()).await.unwrap();
+        statuses.push(response.status().as_u16());
+    }
+
+    assert_eq!(statuses, [502, 502, 502, 502, 502, 503, 503, 503]);
     server.abort();
 }
 

@@ -1,0 +1,350 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::circuit::{Circuit, Phase, Step, Ticket};
+use crate::outliers::Group;
+use crate::window::{Sums, Window};
+use crate::{Detector, Observed, PassiveState, PassiveStatus, telemetry};
+
+/// One endpoint: what the clones of a [`PassiveHealth`](crate::PassiveHealth) and the passes of its calls share.
+pub(crate) struct Endpoint {
+    group: Arc<Group>,
+    pub(crate) name: Arc<str>,
+    /// A [`Circuit`].
+    circuit: AtomicU64,
+    /// Until when it holds: the generation that it is about in the high 14 bits, then microseconds. Written only by who began that generation, so
+    /// that of two that come late neither overwrites the other; where it is about another one, it is about to be written.
+    until: AtomicU64,
+    /// Answers, and where they are counted apart connections.
+    windows: [Window; 2],
+    record: Mutex<Record>,
+    /// Wakes who waits for a change.
+    pub(crate) changed: Notify,
+}
+
+/// What only changes with the phase.
+#[derive(Debug)]
+struct Record {
+    since: Instant,
+    detector: Option<Detector>,
+    multiplier: u32,
+    ejections: u64,
+}
+
+/// What ends an ejection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReturnedBy {
+    Trial,
+    Check,
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    pub(crate) fn new(group: Arc<Group>, name: Arc<str>) -> Self {
+        Self {
+            group,
+            name,
+            circuit: AtomicU64::new(Circuit::NEW.to_word()),
+            until: AtomicU64::new(0),
+            windows: [Window::new(), Window::new()],
+            record: Mutex::new(Record {
+                since: Instant::now(),
+                detector: None,
+                multiplier: 0,
+                ejections: 0,
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn circuit(&self) -> Circuit {
+        Circuit::from_word(self.circuit.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.circuit().is_closed()
+    }
+
+    pub(crate) fn sums(&self, tick: u64) -> [Sums; 2] {
+        let [answers, connections] = &self.windows;
+        [answers.sums(tick), connections.sums(tick)]
+    }
+
+    pub(crate) fn abandoned_after(&self) -> Option<Duration> {
+        self.group.settings.abandoned_after
+    }
+
+    /// Counts how a call went. Returns the generation of the phase after it, where the call began it.
+    #[inline]
+    pub(crate) fn observe(&self, ticket: Ticket, observed: Observed) -> Option<u16> {
+        let mut circuit = self.circuit();
+        if circuit.generation == ticket.generation && circuit.is_closed() {
+            self.measure(observed);
+        }
+        let counts = self.group.settings.counts();
+        loop {
+            let step = circuit.observe(ticket, observed, &counts);
+            let next = match step {
+                Step::Keep => return None,
+                Step::Count(next) | Step::Return(next) | Step::EjectAgain(next) => next,
+                Step::Suspect {
+                    detector,
+                    spared,
+                    ejected,
+                } => match self.eject(circuit, ejected, detector) {
+                    Ok(true) => return None,
+                    Ok(false) => spared,
+                    Err(seen) => {
+                        circuit = seen;
+                        continue;
+                    }
+                },
+            };
+            match self.swap(circuit, next) {
+                Ok(()) => {
+                    match step {
+                        Step::Return(_) => self.returned(ReturnedBy::Trial),
+                        Step::EjectAgain(_) => self.ejected(next, Detector::Trial),
+                        // The place of a trial is free.
+                        Step::Count(_) if ticket.trial => self.changed.notify_waiters(),
+                        Step::Count(_) | Step::Suspect { .. } | Step::Keep => {}
+                    }
+                    return matches!(step, Step::Return(_)).then_some(next.generation);
+                }
+                Err(seen) => circuit = seen,
+            }
+        }
+    }
+
+    /// A detector that looks at shares has seen enough.
+    pub(crate) fn suspect(&self, detector: Detector) {
+        let mut circuit = self.circuit();
+        while circuit.is_closed() {
+            match self.eject(circuit, circuit.ejected(), detector) {
+                Ok(_) => return,
+                Err(seen) => circuit = seen,
+            }
+        }
+    }
+
+    /// Ejects, where that is granted. `Err` where somebody else was faster.
+    fn eject(&self, from: Circuit, to: Circuit, detector: Detector) -> Result<bool, Circuit> {
+        let percent = self.group.settings.enforcing.percent(detector);
+        if !self.group.chance.happens(percent) {
+            telemetry::spared(&self.name, detector, "not enforced");
+            return Ok(false);
+        }
+        if !self.group.reserve() {
+            telemetry::spared(&self.name, detector, "too many are ejected");
+            return Ok(false);
+        }
+        if let Err(seen) = self.swap(from, to) {
+            self.group.release();
+            return Err(seen);
+        }
+        self.ejected(to, detector);
+        Ok(true)
+    }
+
+    /// An ejection has begun, by who calls this.
+    fn ejected(&self, circuit: Circuit, detector: Detector) {
+        let settings = &self.group.settings;
+        let now = Instant::now();
+        let (time, multiplier) = {
+            let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+            if detector != Detector::Trial {
+                let healthy = now.saturating_duration_since(record.since);
+                record.multiplier = settings.decayed(record.multiplier, healthy);
+            }
+            record.multiplier = record.multiplier.saturating_add(1);
+            record.detector = Some(detector);
+            record.ejections += 1;
+            record.since = now;
+            let jitter = self.group.chance.up_to_time(settings.ejection_jitter);
+            let time = settings.ejection_time(record.multiplier);
+            (time.saturating_add(jitter), record.multiplier)
+        };
+        self.set_until(circuit, now, time);
+        telemetry::ejected(&self.name, detector, time, multiplier);
+        self.changed.notify_waiters();
+    }
+
+    /// An ejection has ended, by who calls this.
+    fn returned(&self, by: ReturnedBy) {
+        self.group.release();
+        for window in &self.windows {
+            window.clear();
+        }
+        {
+            let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+            record.since = Instant::now();
+        }
+        telemetry::returned(&self.name, by);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn check_succeeded(&self) {
+        if !self.group.settings.return_on_check {
+            return;
+        }
+        let mut circuit = self.circuit();
+        while !circuit.is_closed() {
+            match self.swap(circuit, circuit.returned()) {
+                Ok(()) => return self.returned(ReturnedBy::Check),
+                Err(seen) => circuit = seen,
+            }
+        }
+    }
+
+    /// Takes the place of a trial, or begins the trials where the ejection is over. `Err` with the time until then.
+    pub(crate) fn try_again(&self) -> Result<Circuit, Duration> {
+        let trials = self.group.settings.trials;
+        let mut circuit = self.circuit();
+        loop {
+            let (next, first) = match circuit.phase {
+                Phase::Closed { .. } => return Ok(circuit),
+                Phase::Ejected => (self.over(circuit)?.trying(), true),
+                Phase::Trying { .. } => match circuit.another_trial(trials) {
+                    Some(next) => (next, false),
+                    // Those that were let through take too long: others take their place.
+                    None => (
+                        self.over(circuit).map_err(|_| Duration::ZERO)?.trying(),
+                        true,
+                    ),
+                },
+            };
+            match self.swap(circuit, next) {
+                Ok(()) => {
+                    if first {
+                        let limit = self.group.settings.ejection_time(1);
+                        self.set_until(next, Instant::now(), limit);
+                        telemetry::trying(&self.name);
+                        self.changed.notify_waiters();
+                    }
+                    return Ok(next);
+                }
+                Err(seen) => circuit = seen,
+            }
+        }
+    }
+
+    pub(crate) fn has_trial(&self) -> bool {
+        let circuit = self.circuit();
+        match circuit.phase {
+            Phase::Closed { .. } => true,
+            Phase::Trying { given, .. } if given < self.group.settings.trials.get() => true,
+            Phase::Trying { .. } | Phase::Ejected => self.over(circuit).is_ok(),
+        }
+    }
+
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let circuit = self.circuit();
+        if circuit.is_closed() {
+            return None;
+        }
+        Some(self.group.time(self.until(circuit)?))
+    }
+
+    /// The circuit, where its time is over; else what is left of it.
+    fn over(&self, circuit: Circuit) -> Result<Circuit, Duration> {
+        let Some(until) = self.until(circuit) else {
+            return Err(Duration::ZERO);
+        };
+        let left = until.saturating_sub(self.group.micros(Instant::now()));
+        if left > 0 {
+            return Err(Duration::from_micros(left));
+        }
+        Ok(circuit)
+    }
+
+    /// Until when the circuit holds; `None` where that is about to be written.
+    fn until(&self, circuit: Circuit) -> Option<u64> {
+        let word = self.until.load(Ordering::Acquire);
+        (word >> MICROS_BITS == u64::from(circuit.generation)).then_some(word & MICROS)
+    }
+
+    fn set_until(&self, circuit: Circuit, now: Instant, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(MICROS);
+        let until = self.group.micros(now).saturating_add(time).min(MICROS);
+        let word = u64::from(circuit.generation) << MICROS_BITS | until;
+        self.until.store(word, Ordering::Release);
+    }
+
+    fn swap(&self, from: Circuit, to: Circuit) -> Result<(), Circuit> {
+        let swapped = self.circuit.compare_exchange(
+            from.to_word(),
+            to.to_word(),
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        swapped.map(drop).map_err(Circuit::from_word)
+    }
+
+    /// Counts for the shares.
+    #[inline]
+    fn measure(&self, observed: Observed) {
+        if !self.group.has_windows() {
+            return;
+        }
+        let tick = self.group.tick();
+        let split = self.group.settings.split_local_origin;
+        let [answers, connections] = &self.windows;
+        let answer = match observed {
+            Observed::Nothing => return,
+            Observed::Success => true,
+            Observed::GatewayFailure | Observed::ServerFailure => false,
+            Observed::LocalFailure if split => return connections.add(tick, false),
+            Observed::LocalFailure => false,
+        };
+        answers.add(tick, answer);
+        if split {
+            connections.add(tick, true);
+        }
+    }
+
+    pub(crate) fn status(&self) -> PassiveStatus {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let circuit = self.circuit();
+        let state = match circuit.phase {
+            Phase::Closed { .. } => PassiveState::Healthy,
+            Phase::Trying { .. } => PassiveState::Trying,
+            Phase::Ejected => PassiveState::Ejected {
+                until: self.due().unwrap_or(record.since),
+            },
+        };
+        PassiveStatus {
+            state,
+            since: record.since,
+            detector: record.detector,
+            multiplier: record.multiplier,
+            ejections: record.ejections,
+        }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.group.leave(!self.is_closed());
+    }
+}
+
+// === impl ReturnedBy ===
+
+impl ReturnedBy {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trial => "trial",
+            Self::Check => "check",
+        }
+    }
+}
+
+const MICROS_BITS: u32 = 50;
+/// 35 years.
+const MICROS: u64 = (1 << MICROS_BITS) - 1;
