@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -15,11 +16,24 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        inner: AnswerBody<B>,
-        // Until its end, where that is looked at.
-        watch: Option<Watch>,
+        content: Content<B>,
     }
 }
+
+pin_project! {
+    #[project = ContentProject]
+    #[derive(Debug)]
+    enum Content<B> {
+        // With what looks at its end, where something does.
+        Inner { #[pin] body: B, watch: Option<Watch> },
+        // On the heap, so that other bodies are not larger for it.
+        Refusal { answer: Box<AnswerBody<Nothing>> },
+    }
+}
+
+/// The inner body of an answer that has none.
+#[derive(Debug)]
+pub(crate) enum Nothing {}
 
 // === impl ResponseBody ===
 
@@ -27,13 +41,16 @@ impl<B> ResponseBody<B> {
     #[inline]
     pub(crate) const fn inner(body: B, watch: Option<Watch>) -> Self {
         Self {
-            inner: AnswerBody::inner(body),
-            watch,
+            content: Content::Inner { body, watch },
         }
     }
 
-    pub(crate) const fn answer(inner: AnswerBody<B>) -> Self {
-        Self { inner, watch: None }
+    pub(crate) fn refusal(answer: AnswerBody<Nothing>) -> Self {
+        Self {
+            content: Content::Refusal {
+                answer: Box::new(answer),
+            },
+        }
     }
 }
 
@@ -46,20 +63,46 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        if this.watch.is_some() {
-            look(this.watch, frame.as_ref());
+        let (body, watch) = match self.project().content.project() {
+            ContentProject::Inner { body, watch } => (body, watch),
+            ContentProject::Refusal { answer } => {
+                let frame = ready!(Pin::new(&mut **answer).poll_frame(cx));
+                return Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})));
+            }
+        };
+        let frame = ready!(body.poll_frame(cx));
+        if watch.is_some() {
+            look(watch, frame.as_ref());
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.content {
+            Content::Inner { body, .. } => body.is_end_stream(),
+            Content::Refusal { answer } => answer.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.content {
+            Content::Inner { body, .. } => body.size_hint(),
+            Content::Refusal { answer } => answer.size_hint(),
+        }
+    }
+}
+
+// === impl Nothing ===
+
+impl Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match *self {}
     }
 }
 

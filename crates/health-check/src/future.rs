@@ -26,7 +26,7 @@ pin_project! {
     enum State<F, W, C> {
         // The gate was open; the judge is gone when the head is there.
         Called { #[pin] inner: F, judge: Option<Judge<C>> },
-        // The gate was closed; `None` after it was told.
+        // The gate was closed; `None` after that was told.
         Refused { refusal: Option<Box<Refusal>> },
         // The gate is closed, and may open.
         Waiting { wait: Box<W> },
@@ -71,51 +71,69 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        loop {
-            let wait =
-                match state.as_mut().project() {
-                    StateProject::Called { inner, judge } => {
-                        let result = ready!(inner.poll(cx));
-                        let Some(judge) = judge.take() else {
-                            return Poll::Ready(result.map(|response| {
-                                response.map(|body| ResponseBody::inner(body, None))
-                            }));
-                        };
-                        return Poll::Ready(match result {
-                            Ok(response) => {
-                                let watch = judge.head(&response);
-                                Ok(response.map(|body| ResponseBody::inner(body, watch)))
-                            }
-                            Err(error) => {
-                                judge.error(&error);
-                                Err(error)
-                            }
-                        });
-                    }
-                    StateProject::Refused { refusal } => {
-                        return match refusal.take() {
-                            Some(refusal) => Poll::Ready(Ok(refusal.unavailable())),
-                            // Polled after it was ready, which the contract of futures forbids.
-                            None => Poll::Pending,
-                        };
-                    }
-                    StateProject::Waiting { wait } => wait,
-                };
-            match ready!(wait.poll(cx)) {
-                Waited::Called(inner, judge) => state.set(State::Called { inner, judge }),
-                Waited::Unavailable(refusal) => {
-                    return Poll::Ready(Ok(refusal.unavailable()));
-                }
-                Waited::TooLate(refusal) => return Poll::Ready(Ok(refusal.too_late())),
-                Waited::Failed(error) => return Poll::Ready(Err(error)),
-                Waited::Spent => return Poll::Pending,
-            }
+        if let StateProject::Called { inner, judge } = state.as_mut().project() {
+            return inner.poll(cx).map(|result| answered(result, judge));
         }
+        poll_closed(state, cx)
     }
 }
 
 impl<F, S, ReqBody, C> fmt::Debug for ResponseFuture<F, S, ReqBody, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+#[inline]
+fn answered<ResBody, E, C: Classify<E>>(
+    result: Result<Response<ResBody>, E>,
+    judge: &mut Option<Judge<C>>,
+) -> Result<Response<ResponseBody<ResBody>>, E> {
+    match result {
+        Ok(response) => {
+            let watch = judge.take().and_then(|judge| judge.head(&response));
+            Ok(response.map(|body| ResponseBody::inner(body, watch)))
+        }
+        Err(error) => {
+            if let Some(judge) = judge.take() {
+                judge.error(&error);
+            }
+            Err(error)
+        }
+    }
+}
+
+type Calling<S, F, ReqBody, C> = State<F, Wait<S, ReqBody, C>, C>;
+
+#[cold]
+fn poll_closed<S, ReqBody, ResBody, C>(
+    mut state: Pin<&mut Calling<S, S::Future, ReqBody, C>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<ResponseBody<ResBody>>, S::Error>>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    C: Classify<S::Error> + Clone,
+{
+    let waited = match state.as_mut().project() {
+        StateProject::Waiting { wait } => ready!(wait.poll(cx)),
+        StateProject::Refused { refusal } => match refusal.take() {
+            Some(refusal) => return Poll::Ready(Ok(refusal.unavailable())),
+            None => Waited::Spent,
+        },
+        StateProject::Called { .. } => Waited::Spent,
+    };
+    match waited {
+        Waited::Called(inner, judge) => {
+            state.set(State::Called { inner, judge });
+            let StateProject::Called { inner, judge } = state.project() else {
+                return Poll::Pending;
+            };
+            inner.poll(cx).map(|result| answered(result, judge))
+        }
+        Waited::Unavailable(refusal) => Poll::Ready(Ok(refusal.unavailable())),
+        Waited::TooLate(refusal) => Poll::Ready(Ok(refusal.too_late())),
+        Waited::Failed(error) => Poll::Ready(Err(error)),
+        // Polled after it was ready, which the contract of futures forbids.
+        Waited::Spent => Poll::Pending,
     }
 }

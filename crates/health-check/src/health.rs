@@ -105,12 +105,14 @@ impl Health {
 
     /// Says whether calls may go through. One atomic load.
     #[must_use]
+    #[inline]
     pub fn is_up(&self) -> bool {
         self.shared.is_up(self.state())
     }
 
     /// Returns the state.
     #[must_use]
+    #[inline]
     pub fn state(&self) -> State {
         match self.shared.state.load(Ordering::Acquire) {
             UP => State::Up,
@@ -243,6 +245,7 @@ impl Shared {
         });
     }
 
+    #[inline]
     fn is_up(&self, state: State) -> bool {
         match state {
             State::Up => true,

@@ -49,6 +49,6 @@ impl Refusal {
         answer
             .name(&*self.name)
             .into_response(&self.audience)
-            .map(ResponseBody::answer)
+            .map(ResponseBody::refusal)
     }
 }

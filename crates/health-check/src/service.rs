@@ -1,7 +1,7 @@
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -59,9 +59,26 @@ impl<S, C> HealthCheck<S, C> {
     }
 }
 
+impl<S, C> HealthCheck<S, C> {
+    /// The inner service is not ready: who waits for it is woken when the gate closes.
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.layer.mode, Mode::Observe) {
+            return Poll::Pending;
+        }
+        let gate = &self.layer.gate;
+        let closing = self
+            .closing
+            .get_or_insert_with(|| Box::pin(gate.clone().until_closed()));
+        ready!(closing.as_mut().poll(cx));
+        self.closing = None;
+        Poll::Ready(())
+    }
+}
+
 impl<S: Clone, C: Clone> HealthCheck<S, C> {
     /// A call that finds the gate closed, or the inner service not made ready because it was.
     #[cold]
+    #[inline(never)]
     fn closed<ReqBody>(
         &mut self,
         request: Request<ReqBody>,
@@ -80,14 +97,14 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
         let deadline = request.extensions().get::<Deadline>().copied();
         // The instance that is ready, where one is; another makes itself ready before it is called.
         let inner = self.inner.clone();
-        let ready = mem::take(&mut self.inner_ready);
-        let inner = if ready {
+        let is_ready = mem::take(&mut self.inner_ready);
+        let inner = if is_ready {
             mem::replace(&mut self.inner, inner)
         } else {
             inner
         };
         ResponseFuture::waiting(Wait::new(
-            (inner, ready),
+            (inner, is_ready),
             request,
             self.layer.clone(),
             refusal,
@@ -107,25 +124,18 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let gated = self.layer.mode != Mode::Observe;
-        if gated && !self.layer.gate.is_open() {
+        if !self.layer.gate.is_open() && !matches!(self.layer.mode, Mode::Observe) {
             return Poll::Ready(Ok(()));
         }
-        let ready = self.inner.poll_ready(cx)?;
-        self.inner_ready = ready.is_ready();
-        if ready.is_pending() && gated {
-            let gate = &self.layer.gate;
-            let closing = self
-                .closing
-                .get_or_insert_with(|| Box::pin(gate.clone().until_closed()));
-            if closing.as_mut().poll(cx).is_ready() {
-                self.closing = None;
-                return Poll::Ready(Ok(()));
-            }
-        } else {
+        let ready = self.inner.poll_ready(cx);
+        self.inner_ready = matches!(ready, Poll::Ready(Ok(())));
+        if ready.is_pending() {
+            return self.poll_closing(cx).map(Ok);
+        }
+        if self.closing.is_some() {
             self.closing = None;
         }
-        ready.map(Ok)
+        ready
     }
 
     #[inline]
