@@ -6,9 +6,19 @@ use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
 use crate::thresholds::Thresholds;
-use crate::{HttpProbe, Initial, Settings};
+use crate::{HttpProbe, Initial, OutlierDetection, Settings};
+
+mod gate;
+mod outliers;
+
+pub use self::gate::{GateConfig, ModeConfig};
+pub use self::outliers::{
+    EnforcingConfig, FailurePercentageConfig, OutlierDetectionConfig, SuccessRateConfig,
+};
 
 /// The serde form of a [`Monitor`](crate::Monitor) with an [`HttpProbe`]: their settings by the same names. Durations are text: `250ms`, `5s`.
+///
+/// The gate and the outlier detection have sections of their own, whose mistakes are found with those of the [`Settings`].
 #[non_exhaustive]
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +43,10 @@ pub struct Config {
     pub fall: u32,
     /// See [`Monitor::initial`](crate::Monitor::initial): true is pessimistic.
     pub pessimistic: bool,
+    /// What the gate does while the upstream is down.
+    pub gate: GateConfig,
+    /// How calls show that it is down. Default: they do not.
+    pub outlier_detection: Option<OutlierDetectionConfig>,
 }
 
 // === impl Config ===
@@ -90,6 +104,8 @@ impl Default for Config {
             rise: settings.thresholds.rise.get(),
             fall: settings.thresholds.fall.get(),
             pessimistic: false,
+            gate: GateConfig::default(),
+            outlier_detection: None,
         }
     }
 }
@@ -113,6 +129,14 @@ impl TryFrom<&Config> for Settings {
             let zero = || InvalidConfig::new(field, "must be at least 1, is 0");
             NonZeroU32::new(number).ok_or_else(zero)
         };
+        let _checked = config
+            .gate
+            .mode()
+            .map_err(|mistake| mistake.within("gate"))?;
+        if let Some(outliers) = &config.outlier_detection {
+            let _checked = OutlierDetection::try_from(outliers)
+                .map_err(|mistake| mistake.within("outlier_detection"))?;
+        }
         let initial = if config.pessimistic {
             Initial::Pessimistic
         } else {
@@ -137,7 +161,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{Monitor, ProbeError};
+    use crate::{Health, HealthCheckLayer, Mode, Monitor, ProbeError, State};
 
     fn config(value: Value) -> Config {
         serde_json::from_value(value).unwrap()
@@ -183,6 +207,29 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_from_data_is_the_one_from_code() {
+        let health = || Health::fixed(State::Up);
+        let limit = Duration::from_secs(3);
+        for (value, layer) in [
+            (json!({}), HealthCheckLayer::new(health())),
+            (
+                json!({"mode": "wait", "wait_limit": "3s", "name": "edge"}),
+                HealthCheckLayer::new(health())
+                    .mode(Mode::Wait { limit })
+                    .name("edge"),
+            ),
+            (
+                json!({"mode": "observe"}),
+                HealthCheckLayer::new(health()).mode(Mode::Observe),
+            ),
+        ] {
+            let config: GateConfig = serde_json::from_value(value).unwrap();
+            let ours = config.layer(health()).unwrap();
+            assert_eq!(format!("{ours:?}"), format!("{layer:?}"));
+        }
+    }
+
+    #[test]
     fn every_mistake_names_its_field() {
         for (value, expected) in [
             (
@@ -206,6 +253,22 @@ mod tests {
             (json!({"jitter": 1.5}), "jitter: must be 0 to 1, is 1.5"),
             (json!({"rise": 0}), "rise: must be at least 1, is 0"),
             (json!({"fall": 0}), "fall: must be at least 1, is 0"),
+            (
+                json!({"gate": {"mode": "wait"}}),
+                "gate.wait_limit: must be there where mode is wait",
+            ),
+            (
+                json!({"gate": {"mode": "wait", "wait_limit": "0s"}}),
+                "gate.wait_limit: must be longer than 0",
+            ),
+            (
+                json!({"gate": {"wait_limit": "1s"}}),
+                "gate.wait_limit: must not be there where mode is not wait",
+            ),
+            (
+                json!({"outlier_detection": {"trials": 0}}),
+                "outlier_detection.trials: must be 1 to 255, is 0",
+            ),
         ] {
             assert_eq!(mistake(value.clone()), expected, "{value}");
         }

@@ -92,7 +92,10 @@ mod window;
 
 pub use crate::body::ResponseBody;
 #[cfg(feature = "config")]
-pub use crate::config::Config;
+pub use crate::config::{
+    Config, EnforcingConfig, FailurePercentageConfig, GateConfig, ModeConfig,
+    OutlierDetectionConfig, SuccessRateConfig,
+};
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};
 pub use crate::endpoints::{Endpoints, EndpointsFuture, EndpointsLayer, WithEndpoints};
