@@ -10,7 +10,7 @@ use crate::{Detector, FailurePercentage, Outliers, PassiveHealth, SuccessRate};
 
 /// How an endpoint is found to fail by the traffic that it gets, and what is done then: the settings of [`Outliers`].
 ///
-/// The names and the formulas are those of Envoy's outlier detection; The crate page says what differs.
+/// The names and the formulas are those of Envoy's outlier detection; [`coming_from`](crate::coming_from) says what differs.
 ///
 /// ```
 /// use std::num::NonZeroU16;

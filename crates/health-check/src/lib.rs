@@ -1,4 +1,4 @@
-//! Knows whether an upstream is up, refuses calls at once while it is down, and reports the own service's health.
+//! Knows whether an upstream is up, from probes and from the calls to it, refuses calls while it is down, and reports the own service's health.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
@@ -22,6 +22,8 @@
 //!
 //! # When to use this
 //! - [`HealthCheckLayer`] around a client whose upstream has a light endpoint to ask.
+//! - [`HealthCheckLayer::passive_only`] around one that has none: the calls themselves show whether it is up. With probes too: [`HealthCheckLayer::passive`].
+//! - [`Outliers`] and [`PassiveHealth`] alone, where you pick an endpoint yourself.
 //! - [`EndpointsLayer`] in front of a service that runs under Kubernetes or behind a load balancer.
 //!
 //! # When not
@@ -37,6 +39,18 @@
 //!
 //! A failure is an error of the client, a status that is not expected, no result within the time, or a panic of the probe. One opposite result begins the count anew.
 //!
+//! What calls show ejects an endpoint by itself, whatever the state is:
+//!
+//! | state | what calls show | then |
+//! |---|---|---|
+//! | healthy | so many gateway errors, or failures of the server, in a row; a share of them far from that of the others, or too large | ejected |
+//! | ejected | the time is over, and a call comes | trying: so many trial calls go through |
+//! | trying | all trials are good | healthy |
+//! | trying | one trial fails | ejected, for longer |
+//! | ejected, trying | a probe succeeds, and the state is up | healthy |
+//!
+//! [`Observed`] has what counts as which. A call that is dropped, or that began before the last change, counts as nothing.
+//!
 //! # Defaults
 //! | setting | default | why |
 //! |---|---|---|
@@ -47,23 +61,28 @@
 //! | expected statuses | 200 to 399 | Kubernetes |
 //! | `mode` | fail fast | the answer is known; waiting for it helps nobody |
 //!
+//! Those of the outlier detection stand beside Envoy's in [`coming_from`].
+//!
 //! # Order
 //! The gate stands inside retry, so that it sees every attempt, and around the mapping. Its refusal is
 //! [`DestinationUnavailable`](portcullis_gateway_error::ErrorKind::DestinationUnavailable) found by this hop, which retry hands on at once.
-//! [`EndpointsLayer`] stands outside of everything.
+//! [`EndpointsLayer`] stands outside of everything. A limit outside of the gate drops the calls that it cuts, which then show nothing of an endpoint that hangs: put the
+//! limit of the attempt inside, or set [`abandoned_after`](OutlierDetection::abandoned_after).
 //!
 //! # Cost
-//! An open gate costs one atomic load for readiness and one for the call, and no allocation; one is made only while the inner service is not ready. A
-//! monitor is one task.
+//! An open gate costs atomic loads and no allocation; one is made only while the inner service is not ready, or the gate is closed. Looking at a call costs a reference that
+//! is counted, and with shares over a window one compare-and-swap; no lock, no clock. A monitor is one task, and so is a group whose shares are looked at.
 //!
 //! # Cancellation and limits
 //! The monitor's task, and the probe under way, end when the last clone of its [`Health`] is dropped. A refusal says in `retry-after` when the next probe is, at least
-//! a second. Of the answer to a probe at most 64 KiB are read.
+//! a second. Of the answer to a probe at most 64 KiB are read. A call waits in [`Mode::Wait`] until its limit or its deadline; dropped, it gives back the place of a trial
+//! that it may have. Of a hundred endpoints at most `max_ejection_percent` are ejected, and one where that is less.
 #![forbid(unsafe_code)]
 
 mod body;
 mod chance;
 mod circuit;
+pub mod coming_from;
 #[cfg(feature = "config")]
 mod config;
 mod detection;

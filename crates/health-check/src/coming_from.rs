@@ -1,0 +1,71 @@
+//! What elsewhere is called what here, and what differs on purpose: [Envoy's outlier detection](#envoy), [gRPC](#grpc), [nginx](#nginx),
+//! [circuit breakers](#circuit-breakers).
+//!
+//! Settings without a type before them are setters of [`OutlierDetection`](crate::OutlierDetection); numbers in parentheses are defaults. There are no items in this module.
+//!
+//! Wherever one comes from, four things are other here:
+//! - When an ejection is over, [`trials`](crate::OutlierDetection::trials) calls go through, and the others when these were good. In Envoy all go through at once.
+//! - What a gateway error is comes from `portcullis-gateway-error`. A body that breaks off is a failure; a caller who goes away is not, and 429 is neither a
+//!   failure nor a recovery.
+//! - Shares are measured over a window that slides by tenths, and looked at each tenth.
+//! - Nothing that began before an ejection decides anything after it.
+//!
+//! # Envoy
+//! | setting | here | what differs |
+//! |---|---|---|
+//! | `consecutive_gateway_failure` (5, enforced 0 %) | `consecutive_gateway_failures` (5) | enforced |
+//! | `consecutive_5xx` (5) | `consecutive_5xx` (5) | the statuses of gRPC are mapped as there |
+//! | `consecutive_local_origin_failure` (5) | `consecutive_local_origin_failures` (5) | |
+//! | `split_external_local_origin_errors` (false) | `split_local_origin` (false) | without it both count as gateway errors, as there |
+//! | `interval` (10 s) | `window` (10 s) | also the step by which the multiplier of the ejection time shrinks in health |
+//! | `base_ejection_time` (30 s) | `base_ejection_time` (30 s) | also how long trials may take |
+//! | `max_ejection_time` (300 s) | `max_ejection_time` (300 s) | |
+//! | `max_ejection_time_jitter` (0) | `ejection_jitter` (3 s) | |
+//! | `max_ejection_percent` (10) | `max_ejection_percent` (10) | an endpoint whose trials are not decided counts too |
+//! | `always_eject_one_host` (false) | `always_eject_one` (true) | so that a group of one is a breaker |
+//! | `success_rate_minimum_hosts` (5), `_request_volume` (100), `_stdev_factor` (1900) | [`SuccessRate`](crate::SuccessRate) (5, 100, 1.9) | |
+//! | `failure_percentage_threshold` (85), `_minimum_hosts` (5), `_request_volume` (50) | [`FailurePercentage`](crate::FailurePercentage) (85, 5, 50) | enforced; 0 % there |
+//! | `enforcing_*`, `enforcing_local_origin_*` | [`enforcing`](crate::OutlierDetection::enforcing) (100) | one for both origins of a share |
+//! | `successful_active_health_check_uneject_host` (true) | `return_on_check` (true) | |
+//! | `panic_threshold` of the cluster (50 %) | [`Outliers::healthy_percent`](crate::Outliers::healthy_percent) | whoever picks an endpoint decides |
+//! | `ejections_active`, `ejections_enforced_*` | `health_check.ejected`, `health_check.ejections` | |
+//!
+//! # gRPC
+//! | word | here | what differs |
+//! |---|---|---|
+//! | outlier detection (gRFC A50) | `success_rate`, `failure_percentage` | UNAVAILABLE in a row ejects too, unless the detectors in a row are off |
+//! | `wait_for_ready` | [`Mode::Wait`](crate::Mode::Wait) | has a limit besides the deadline |
+//! | TRANSIENT_FAILURE | the gate is closed: UNAVAILABLE | |
+//!
+//! # nginx
+//! | setting | here | what differs |
+//! |---|---|---|
+//! | `max_fails` (1) | `consecutive_gateway_failures` (5) | in a row, not so many in a time |
+//! | `fail_timeout` (10 s) | `base_ejection_time` (30 s) | grows with each ejection |
+//! | the one request after it | `trials` (1) | exactly so many |
+//!
+//! # Circuit breakers
+//! | word | here | what differs |
+//! |---|---|---|
+//! | closed, open, half-open | [`PassiveState`](crate::PassiveState): healthy, ejected, trying | |
+//! | `wait_duration_in_open` | `base_ejection_time` | grows, and shrinks in health |
+//! | `permitted_calls_in_half_open` | `trials` | the first failure ejects anew |
+//! | `failure_rate_threshold` | [`FailurePercentage`](crate::FailurePercentage) with `minimum_hosts` of 1 | over a time, not a number of calls |
+//! | slow calls | a limit inside the gate, or `abandoned_after` | |
+//! | one breaker for each connection | the state is in the layer | |
+//!
+//! A breaker around one upstream:
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use std::num::NonZeroU16;
+//! use std::time::Duration;
+//! use portcullis_health_check::{HealthCheckLayer, OutlierDetection};
+//!
+//! let orders = OutlierDetection::new()
+//!     .consecutive_gateway_failures(NonZeroU16::new(3))
+//!     .base_ejection_time(Duration::from_secs(5))
+//!     .endpoint("orders");
+//! let layer = HealthCheckLayer::passive_only(orders);
+//! # let _ = layer;
+//! # }
+//! ```
