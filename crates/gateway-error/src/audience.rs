@@ -5,7 +5,7 @@ use crate::is_grpc;
 /// Who an answer is for: what must be remembered of a request so that an answer can be made for it after the request is gone.
 ///
 /// Taking one costs no allocation: header values are shared, not copied.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Audience {
     /// The request's `accept`; for gRPC its `content-type`, which the answer repeats.
     header: Option<HeaderValue>,
