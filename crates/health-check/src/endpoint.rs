@@ -234,12 +234,13 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn has_trial(&self) -> bool {
+    pub(crate) fn has_trial(&self) -> Result<(), Duration> {
         let circuit = self.circuit();
         match circuit.phase {
-            Phase::Closed { .. } => true,
-            Phase::Trying { given, .. } if given < self.group.settings.trials.get() => true,
-            Phase::Trying { .. } | Phase::Ejected => self.over(circuit).is_ok(),
+            Phase::Closed { .. } => Ok(()),
+            Phase::Trying { given, .. } if given < self.group.settings.trials.get() => Ok(()),
+            Phase::Trying { .. } => self.over(circuit).map(drop).map_err(|_| Duration::ZERO),
+            Phase::Ejected => self.over(circuit).map(drop),
         }
     }
 

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
@@ -27,7 +28,7 @@ pin_project! {
         // The gate was open; the judge is gone when the head is there.
         Called { #[pin] inner: F, judge: Option<Judge<C>> },
         // The gate was closed; `None` after that was told.
-        Refused { refusal: Option<Box<Refusal>> },
+        Refused { refusal: Option<Arc<Refusal>> },
         // The gate is closed, and may open.
         Waiting { wait: Box<W> },
     }
@@ -43,10 +44,10 @@ impl<F, S, ReqBody, C> ResponseFuture<F, S, ReqBody, C> {
         }
     }
 
-    pub(crate) fn refused(refusal: Refusal) -> Self {
+    pub(crate) const fn refused(refusal: Arc<Refusal>) -> Self {
         Self {
             state: State::Refused {
-                refusal: Some(Box::new(refusal)),
+                refusal: Some(refusal),
             },
         }
     }
@@ -117,7 +118,7 @@ where
     let waited = match state.as_mut().project() {
         StateProject::Waiting { wait } => ready!(wait.poll(cx)),
         StateProject::Refused { refusal } => match refusal.take() {
-            Some(refusal) => return Poll::Ready(Ok(refusal.unavailable())),
+            Some(refusal) => return Poll::Ready(Ok(refusal.respond())),
             None => Waited::Spent,
         },
         StateProject::Called { .. } => Waited::Spent,
@@ -130,8 +131,7 @@ where
             };
             inner.poll(cx).map(|result| answered(result, judge))
         }
-        Waited::Unavailable(refusal) => Poll::Ready(Ok(refusal.unavailable())),
-        Waited::TooLate(refusal) => Poll::Ready(Ok(refusal.too_late())),
+        Waited::Refused(refusal) => Poll::Ready(Ok(refusal.respond())),
         Waited::Failed(error) => Poll::Ready(Err(error)),
         // Polled after it was ready, which the contract of futures forbids.
         Waited::Spent => Poll::Pending,

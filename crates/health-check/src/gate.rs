@@ -33,11 +33,16 @@ impl Gate {
         }
     }
 
-    /// Says whether a call would go through, and takes nothing.
+    /// Says whether a call would go through, and takes nothing; `Err` with the time until a trial, where that is what it waits for.
     #[inline]
-    pub(crate) fn is_open(&self) -> bool {
-        let passive = self.passive.as_ref();
-        self.health.is_up() && passive.is_none_or(PassiveHealth::would_admit)
+    pub(crate) fn look(&self) -> Result<(), Option<Duration>> {
+        if !self.health.is_up() {
+            return Err(None);
+        }
+        match &self.passive {
+            Some(passive) => passive.look().map_err(Some),
+            None => Ok(()),
+        }
     }
 
     /// The time until it is worth another try, where somebody knows.
@@ -97,7 +102,7 @@ impl Gate {
         loop {
             let mut turned = self.health.subscribe();
             let change = self.passive.as_ref().map(PassiveHealth::change);
-            if !self.is_open() {
+            if self.look().is_err() {
                 return;
             }
             let mut turned = pin!(turned.changed());

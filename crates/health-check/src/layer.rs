@@ -6,6 +6,7 @@ use tower_layer::Layer;
 
 use crate::gate::Gate;
 use crate::judge::AnyError;
+use crate::refusal::Kept;
 use crate::{Health, HealthCheck, PassiveHealth, State};
 
 /// Refuses calls at once while the upstream is down, or lets them wait; and finds out from the calls themselves that it is.
@@ -17,6 +18,8 @@ pub struct HealthCheckLayer<C = AnyError> {
     pub(crate) gate: Gate,
     pub(crate) mode: Mode,
     pub(crate) name: Arc<str>,
+    /// Shared by all services of the layer: what they answer is alike.
+    pub(crate) kept: Arc<Kept>,
     pub(crate) classifier: C,
 }
 
@@ -50,6 +53,7 @@ impl HealthCheckLayer {
             },
             mode: Mode::FailFast,
             name: DEFAULT_NAME.into(),
+            kept: Arc::default(),
             classifier: AnyError,
         }
     }
@@ -72,6 +76,7 @@ impl<C> HealthCheckLayer<C> {
             mut gate,
             mode,
             name,
+            kept,
             ..
         } = self;
         gate.health.link(&passive);
@@ -80,6 +85,7 @@ impl<C> HealthCheckLayer<C> {
             gate,
             mode,
             name,
+            kept,
             classifier: DefaultClassifier,
         }
     }
@@ -87,12 +93,17 @@ impl<C> HealthCheckLayer<C> {
     /// Replaces what classifies errors and answers, where calls are looked at.
     pub fn classifier<D>(self, classifier: D) -> HealthCheckLayer<D> {
         let Self {
-            gate, mode, name, ..
+            gate,
+            mode,
+            name,
+            kept,
+            ..
         } = self;
         HealthCheckLayer {
             gate,
             mode,
             name,
+            kept,
             classifier,
         }
     }
@@ -106,6 +117,7 @@ impl<C> HealthCheckLayer<C> {
     /// Replaces the name of this hop in `Proxy-Status`. Default: `portcullis`.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
+        self.kept = Arc::default();
         self
     }
 }

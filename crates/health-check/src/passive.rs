@@ -102,7 +102,16 @@ impl PassiveHealth {
     #[must_use]
     #[inline]
     pub fn would_admit(&self) -> bool {
-        self.endpoint.circuit().is_closed() || self.endpoint.has_trial()
+        self.look().is_ok()
+    }
+
+    /// Says whether a call would go through; `Err` with the time until a trial.
+    #[inline]
+    pub(crate) fn look(&self) -> Result<(), Duration> {
+        if self.endpoint.circuit().is_closed() {
+            return Ok(());
+        }
+        self.endpoint.has_trial()
     }
 
     /// Returns the name that the endpoint was given.

@@ -15,7 +15,6 @@ use crate::detection::LONGEST;
 use crate::future::ResponseFuture;
 use crate::gate::Entry;
 use crate::judge::{AnyError, Judge};
-use crate::refusal::Refusal;
 use crate::wait::Wait;
 use crate::{HealthCheckLayer, Mode, telemetry};
 
@@ -29,6 +28,8 @@ pub struct HealthCheck<S, C = AnyError> {
     inner_ready: bool,
     /// Wakes who waits for the inner service when the gate closes. Made when the inner service was pending for the first time.
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    /// The time until a trial, where the gate was asked for readiness and found closed.
+    again: Option<Duration>,
 }
 
 // === impl HealthCheck ===
@@ -40,6 +41,7 @@ impl<S, C> HealthCheck<S, C> {
             layer,
             inner_ready: false,
             closing: None,
+            again: None,
         }
     }
 
@@ -87,10 +89,11 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
     where
         S: Service<Request<ReqBody>>,
     {
-        let refusal = Refusal::new(&self.layer.name, Audience::of(&request), again);
+        let audience = Audience::of(&request);
         let Mode::Wait { limit } = self.layer.mode else {
             telemetry::refused(self.layer.gate.name(), false);
-            return ResponseFuture::refused(refusal);
+            let HealthCheckLayer { name, kept, .. } = &self.layer;
+            return ResponseFuture::refused(kept.unavailable(name, audience, again));
         };
         telemetry::waiting(self.layer.gate.name());
         let end = Instant::now() + limit.min(LONGEST);
@@ -107,7 +110,7 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
             (inner, is_ready),
             request,
             self.layer.clone(),
-            refusal,
+            audience,
             (end, deadline),
         ))
     }
@@ -124,7 +127,10 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if !self.layer.gate.is_open() && !matches!(self.layer.mode, Mode::Observe) {
+        if let Err(again) = self.layer.gate.look()
+            && !matches!(self.layer.mode, Mode::Observe)
+        {
+            self.again = again;
             return Poll::Ready(Ok(()));
         }
         let ready = self.inner.poll_ready(cx);
@@ -142,7 +148,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         // Not ready: the gate was closed when it was asked, and what is behind it may be called only when it is ready.
         if !self.inner_ready {
-            let again = self.layer.gate.again();
+            let again = self.again.take().or_else(|| self.layer.gate.again());
             return self.closed(request, again);
         }
         let pass = match self.layer.gate.enter() {

@@ -1,8 +1,11 @@
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
+use portcullis_gateway_error::Audience;
 use portcullis_timeout::Deadline;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -22,8 +25,7 @@ pub(crate) struct Wait<S, ReqBody, C> {
     /// `None` once it is sent.
     request: Option<Request<ReqBody>>,
     layer: HealthCheckLayer<C>,
-    /// `None` once it is said.
-    refusal: Option<Refusal>,
+    audience: Audience,
     deadline: Option<Deadline>,
 }
 
@@ -37,8 +39,7 @@ enum Step {
 /// How a wait has ended.
 pub(crate) enum Waited<F, E, C> {
     Called(F, Option<Judge<C>>),
-    Unavailable(Refusal),
-    TooLate(Refusal),
+    Refused(Arc<Refusal>),
     Failed(E),
     /// Polled after it had ended.
     Spent,
@@ -51,7 +52,7 @@ impl<S, ReqBody, C: Clone> Wait<S, ReqBody, C> {
         (inner, ready): (S, bool),
         request: Request<ReqBody>,
         layer: HealthCheckLayer<C>,
-        refusal: Refusal,
+        audience: Audience,
         (limit, deadline): (Instant, Option<Deadline>),
     ) -> Self {
         let end = deadline.map_or(limit, |deadline| deadline.instant().min(limit));
@@ -61,7 +62,7 @@ impl<S, ReqBody, C: Clone> Wait<S, ReqBody, C> {
             ready,
             request: Some(request),
             layer,
-            refusal: Some(refusal),
+            audience,
             deadline,
         }
     }
@@ -78,13 +79,14 @@ impl<S, ReqBody, C: Clone> Wait<S, ReqBody, C> {
                 Entry::Open(pass) => self.step = Step::Readying(pass),
                 Entry::Closed(again) => {
                     telemetry::refused(self.layer.gate.name(), true);
-                    let refusal = self.refusal.take();
                     let late = self.deadline.is_some_and(|deadline| deadline.has_passed());
-                    return Poll::Ready(match refusal {
-                        None => Waited::Spent,
-                        Some(refusal) if late => Waited::TooLate(refusal),
-                        Some(refusal) => Waited::Unavailable(refusal.again(again)),
-                    });
+                    let audience = mem::take(&mut self.audience);
+                    let HealthCheckLayer { name, kept, .. } = &self.layer;
+                    return Poll::Ready(Waited::Refused(if late {
+                        Refusal::too_late(name, audience)
+                    } else {
+                        kept.unavailable(name, audience, again)
+                    }));
                 }
             }
         }

@@ -48,6 +48,47 @@ async fn a_gate_that_fails_fast_says_when_the_next_trial_is() {
     assert_eq!(handle.calls(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_kept_is_given_only_to_who_asked_alike() {
+    let passive = detection().endpoint("a");
+    let upstream = Upstream::new(Reply::Status(200));
+    let (inner, _) = upstream.service();
+    let layer = HealthCheckLayer::passive_only(passive.clone());
+    let mut service = layer.clone().layer(inner.clone());
+    let mut renamed = layer.name("edge").layer(inner);
+    fail(&passive, 3);
+
+    for (accept, expected) in [
+        ("application/json", "application/problem+json"),
+        ("text/html", "text/html; charset=utf-8"),
+        ("text/html", "text/html; charset=utf-8"),
+        ("application/json", "application/problem+json"),
+    ] {
+        let mut request = request();
+        request
+            .headers_mut()
+            .insert(header::ACCEPT, accept.parse().unwrap());
+        let response = service.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(response.headers()["content-type"], expected, "{accept}");
+        assert_eq!(response.headers()["retry-after"], "30");
+        let length = response.headers()["content-length"].to_str().unwrap();
+        let length: u64 = length.parse().unwrap();
+        assert_eq!(
+            http_body::Body::size_hint(response.body()).exact(),
+            Some(length)
+        );
+    }
+    advance(5 * SECOND).await;
+    let response = service.ready().await.unwrap().call(request()).await;
+    assert_eq!(response.unwrap().headers()["retry-after"], "25");
+    let response = renamed.ready().await.unwrap().call(request()).await;
+    let response = response.unwrap();
+    assert_eq!(
+        response.headers()["proxy-status"],
+        "edge;error=destination_unavailable"
+    );
+}
+
 /// tower-resilience wakes itself for as long as an endpoint is ejected: over a hundred thousand polls in 300 ms.
 #[tokio::test(start_paused = true)]
 async fn a_gate_that_is_closed_is_ready_at_once_and_never_wakes_itself() {
