@@ -89,6 +89,7 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
     where
         S: Service<Request<ReqBody>>,
     {
+        let again = again.or_else(|| self.layer.gate.again());
         let audience = Audience::of(&request);
         let Mode::Wait { limit } = self.layer.mode else {
             telemetry::refused(self.layer.gate.name(), false);
@@ -146,14 +147,15 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // Not ready: the gate was closed when it was asked, and what is behind it may be called only when it is ready.
-        if !self.inner_ready {
-            let again = self.again.take().or_else(|| self.layer.gate.again());
-            return self.closed(request, again);
-        }
-        let pass = match self.layer.gate.enter() {
+        let entry = if self.inner_ready {
+            self.layer.gate.enter()
+        } else {
+            // The gate was closed when it was asked, and what is behind it may be called only when it is ready.
+            Entry::Closed(self.again.take())
+        };
+        let pass = match entry {
             Entry::Open(pass) => pass,
-            Entry::Closed(_) if self.layer.mode == Mode::Observe => {
+            Entry::Closed(_) if self.inner_ready && matches!(self.layer.mode, Mode::Observe) => {
                 telemetry::let_through(self.layer.gate.name());
                 None
             }
