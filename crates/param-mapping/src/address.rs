@@ -88,6 +88,11 @@ impl Address {
         Self(Place::Pointer(Root::Body, Vec::new()))
     }
 
+    /// Whether what it leads to is for nobody's eyes.
+    pub(crate) const fn is_secret(&self) -> bool {
+        matches!(self.0, Place::SecretEnv(_) | Place::SecretFile(_))
+    }
+
     /// Whether it is in the document of the message: the body, or the data of an event.
     pub(crate) const fn is_document(&self) -> bool {
         matches!(

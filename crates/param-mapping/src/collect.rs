@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use http_body::Body;
 
 use crate::Mapped;
+use crate::content::DIGESTS;
 use crate::refusal::Refusal;
 
 /// What was read of a body. A body of one frame is not copied.
@@ -62,6 +63,13 @@ impl Collected {
         let original = self.take_bytes();
         let framing = headers(parts).get(header::TRANSFER_ENCODING).cloned();
         let mapped = map(parts, &original)?;
+        let mut trailers = trailers;
+        if let (Some(_), Some(trailers)) = (&mapped, &mut trailers) {
+            // Of what came.
+            for digest in DIGESTS {
+                trailers.remove(digest);
+            }
+        }
         keep_trailers(headers(parts), framing, trailers.as_ref(), mapped.as_ref());
         let mapped = mapped.unwrap_or_else(|| Mapped::unchanged(original));
         Ok((mapped, trailers))

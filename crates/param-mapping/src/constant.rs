@@ -48,6 +48,12 @@ impl Constant {
                 | Place::Form(_)
                 | Place::Event
         );
+        if matches!(target.0, Place::Status) {
+            let number = value.to_string().trim_matches('"').parse().ok();
+            if !number.is_some_and(|number: u16| (200..600).contains(&number)) {
+                return Err(InvalidConfig::whole("must be from 200 to 599 for `status`"));
+            }
+        }
         if !is_text {
             return Ok(Self::Json(value.to_string()));
         }

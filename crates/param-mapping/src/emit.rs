@@ -2,7 +2,7 @@
 
 use crate::env::{Env, Frame};
 use crate::json;
-use crate::out::{Out, Text};
+use crate::out::{Out, Text, limit_of_output};
 use crate::patch;
 use crate::plan::{Program, Unmapped};
 use crate::refusal::Refusal;
@@ -358,6 +358,7 @@ impl<'e> Emitter<'e> {
         let part = |range| Text::part(&text.text, text.origin, range);
         let (mut is_first, mut lead) = (true, None);
         let mut end = 1;
+        let limit = limit_of_output(text.text.len()).saturating_add(out.made());
         out.push_text(&part(0..1));
         for (position, item) in items.enumerate() {
             let lead = lead.get_or_insert(1..item.key.start).clone();
@@ -377,6 +378,9 @@ impl<'e> Emitter<'e> {
                 is_first = false;
             } else {
                 out.back_to(mark);
+            }
+            if out.made() > limit {
+                return Err(Refusal::too_much(&"for_each"));
             }
             end = item.value.end;
         }

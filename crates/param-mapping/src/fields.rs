@@ -156,7 +156,12 @@ impl<'a> FieldEdits<'a> {
                     if replaces(write) {
                         gone.push(name);
                     }
-                    edits.extend(values.iter().map(add));
+                    if write.mode == Mode::Prepend {
+                        // The last one first, so that they stand in their order.
+                        edits.extend(values.iter().rev().map(add));
+                    } else {
+                        edits.extend(values.iter().map(add));
+                    }
                 }
             }
         }

@@ -225,10 +225,13 @@ impl<'a> HeadEdits<'a> {
             if replaces(&write) && later.any(|later| later.name == write.name) {
                 continue;
             }
-            for value in &write.values {
-                if write.mode == Mode::Prepend {
+            if write.mode == Mode::Prepend {
+                // The last one first, so that they stand in their order.
+                for value in write.values.iter().rev() {
                     query::push_in_front(&mut query, write.name, value);
-                } else {
+                }
+            } else {
+                for value in &write.values {
                     query::push(&mut query, write.name, value);
                 }
             }

@@ -90,7 +90,7 @@
 //! | no rule has a `body:` or `form:` address, or it is that of HEAD, 1xx, 204, 304 or after an upgrade | streams through as it is |
 //! | `application/json` or `+json`, and a rule has a `body:` address | is read and mapped; `content-length` is right then, digests and `etag` are gone |
 //! | a form, urlencoded or multipart, and a rule has a `form:` address | the same. Where a rule reads the one and writes the other, it becomes that, and nothing else is left |
-//! | empty | counts as missing; a write makes it JSON, or an urlencoded form. For GET, HEAD, DELETE, OPTIONS, TRACE and CONNECT only a `move` does that |
+//! | empty | counts as missing; a write makes it JSON, or an urlencoded form. For GET, HEAD, DELETE, OPTIONS, TRACE and CONNECT only a `move` or `copy` does that |
 //! | with `content-encoding` gzip, deflate, br or zstd (features `codings`, `zstd`) | is decoded to be read; goes on as it came, or if changed without coding. A request whose response is read accepts no other |
 //! | another type or coding | streams through without the rules that need it; 415 where one must write or have it |
 //! | `application/grpc` | streams through; only rules with nothing but `header:` addresses are applied |
@@ -160,6 +160,7 @@
 //! | a required parameter is missing, or a value does not fit | 400 with the member `param`, its address |
 //! | the body is not valid JSON, not UTF-8, nested deeper than 128 levels, no form, wrongly encoded, or broke off | 400 |
 //! | the body is longer than the limit, or what it is decoded to is or is more than 200 times as long; a rule needs one that cannot be read | 413; 415 |
+//! | what the rules make is larger than 64 MiB, and than four times what came | 413 |
 //! | the same of a response | 502 |
 //! | the same of an event | an error event, and an orderly end |
 //!

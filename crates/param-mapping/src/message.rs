@@ -14,7 +14,7 @@ use crate::events::EventPlan;
 use crate::fields::FieldEdits;
 use crate::head::{HeadEdits, HeaderEdits};
 use crate::json::Invalid;
-use crate::out::{Out, Text};
+use crate::out::{Out, Text, limit_of_output};
 use crate::plan::{Program, Side, Step, Task, Unmapped};
 use crate::refusal::Refusal;
 use crate::report::Notes;
@@ -358,6 +358,10 @@ impl Plan {
                 if turns && let Some(mapped) = json()? {
                     return Ok(Some(turned(Document::Json)(mapped)));
                 }
+                if program.starts_empty || program.unmapped != Unmapped::Pass {
+                    // What is to be left out or refused in JSON does not pass as a form.
+                    return Err(Refusal::not_json(&Address::body()));
+                }
                 match (written.or(fields), env.form) {
                     (Some(fields), Some(form)) => Ok(fields.apply(form, body)?.map(as_it_was)),
                     _ => Ok(None),
@@ -429,6 +433,9 @@ pub(crate) fn emit(
         out.push("{}");
     }
     out.push_part(text, Some(0), root.end..text.len());
+    if out.len() > limit_of_output(text.len()) {
+        return Err(Refusal::too_much(&Address::body()));
+    }
     Ok(if out.is_all_of(text) {
         Emitted::Same
     } else {

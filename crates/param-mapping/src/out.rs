@@ -148,6 +148,19 @@ impl Out {
         self.made
     }
 
+    /// How many bytes were written.
+    pub(crate) fn len(&self) -> usize {
+        let length = |piece: &Piece| match piece {
+            Piece::Input(range) | Piece::Made(range) => range.len(),
+        };
+        self.pieces.iter().map(length).sum()
+    }
+
+    /// How many of them are no part of the input.
+    pub(crate) const fn made(&self) -> usize {
+        self.made.len()
+    }
+
     /// Whether nothing but this input, whole, was written.
     pub(crate) fn is_all_of(&self, input: &str) -> bool {
         match &*self.pieces {
@@ -183,6 +196,14 @@ impl Out {
         Mapped::many(self.pieces.into_iter().map(slice).collect())
     }
 }
+
+/// How much may be made of an input of this length.
+pub(crate) fn limit_of_output(input: usize) -> usize {
+    MAX_MADE.max(input.saturating_mul(4))
+}
+
+/// How much rules may make of one message: 64 MiB, or four times what came where that is more.
+pub(crate) const MAX_MADE: usize = 64 * 1024 * 1024;
 
 /// An input of this length is copied whole, into one piece: many pieces cost more than that.
 const COPIED_WHOLE: usize = 4096;

@@ -238,14 +238,16 @@ impl fmt::Display for PathTemplate {
     }
 }
 
+/// Whether a path can hold it as it is (RFC 3986, section 3.3).
+pub(crate) fn is_literal(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte))
+}
+
 // === impl Segment ===
 
 impl Segment {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let is_literal = |text: &str| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte))
-        };
         let Some((before, rest)) = text.split_once('{') else {
             if !is_literal(text) {
                 return Err("it has a character that no path has");

@@ -222,8 +222,9 @@ impl Pipe {
                     return Ok(None);
                 };
                 let wanted = (json::type_name(&value.text), wanted.into_owned());
-                // Of the body there is one table for all elements that ask.
-                let Some(lookups) = env.lookups.filter(|_| among.address.is_document()) else {
+                // Of the body and of a variable there is one table for all elements that ask.
+                let is_same = among.address.is_document() || among.address.is_var();
+                let Some(lookups) = env.lookups.filter(|_| is_same) else {
                     let mut table = lookup::table(among, key, get, env)?;
                     return Ok(table.remove(&wanted).map(Text::made));
                 };

@@ -41,6 +41,15 @@ impl Refusal {
         }
     }
 
+    /// What rules make is too long to be sent.
+    pub(crate) fn too_much(param: &impl fmt::Display) -> Self {
+        let detail = "what the rules make of it is too large".to_owned();
+        Self {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            ..Self::bad(param, detail)
+        }
+    }
+
     pub(crate) fn not_json(param: &impl fmt::Display) -> Self {
         let detail =
             format!("{param} needs a body of type application/json, in no coding unknown here");

@@ -1,6 +1,7 @@
 use http::Method;
 use portcullis_gateway_error::InvalidConfig;
 
+use crate::path::is_literal;
 use crate::{InvalidPathTemplate, PathTemplate};
 
 /// Which requests a [`Mapping`](crate::Mapping) is for: by the path, and by the method. All others pass as they are, and so do their responses.
@@ -65,6 +66,11 @@ impl Route {
             let Some((before, rest)) = segment.split_once('{') else {
                 if segment.contains('}') {
                     return Err(neither());
+                }
+                if !is_literal(segment) {
+                    return Err(InvalidConfig::whole(format!(
+                        "`{segment}` has a character that no path has: write it encoded"
+                    )));
                 }
                 parts.push(Part::Text(segment.to_owned()));
                 continue;
@@ -192,6 +198,10 @@ mod tests {
             ("/{}", "`{}` is neither a text nor `{name}`"),
             ("/a{*b}", "`a{*b}` is neither a text nor `{name}`"),
             ("/{a}{b}", "`{a}{b}` is neither a text nor `{name}`"),
+            (
+                "/a b",
+                "`a b` has a character that no path has: write it encoded",
+            ),
             ("/a}", "`a}` is neither a text nor `{name}`"),
         ] {
             assert_eq!(Route::new(pattern).unwrap_err().to_string(), expected);

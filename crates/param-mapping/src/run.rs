@@ -6,7 +6,7 @@ use crate::constant::{Constant, Output};
 use crate::emit::{Emitter, twice};
 use crate::env::{Env, Frame, Item};
 use crate::head::HeadEdits;
-use crate::out::{Out, Text};
+use crate::out::{MAX_MADE, Out, Text};
 use crate::pipe::Pipe;
 use crate::plan::{Part, Program, Step, Task};
 use crate::read::{Found, Read, scalar};
@@ -330,7 +330,16 @@ impl Step {
             }
             Gained::Found(found, from) => {
                 for target in self.to.iter().filter(|target| !target.holds_json()) {
-                    outputs.push(found.clone().output(&from, target)?);
+                    let mut output = found.clone().output(&from, target)?;
+                    if let (Output::Header(_, values), From::Address(address)) = (&mut output, from)
+                        && address.is_secret()
+                    {
+                        // Neither for logs nor for the tables of HPACK.
+                        values
+                            .iter_mut()
+                            .for_each(|value| value.set_sensitive(true));
+                    }
+                    outputs.push(output);
                 }
                 if self.to.iter().any(Address::holds_json) {
                     json = Some(found.into_json(&from)?);
@@ -381,6 +390,10 @@ fn template<'a>(parts: &'a [Part], env: &Env<'a>) -> Result<Option<Found<'a>>, R
                 };
                 let value = found.into_json(&read.address)?;
                 text.push_str(&scalar(&value.text, &read.address, &"a template")?);
+                if text.len() > MAX_MADE {
+                    // Templates of templates grow fast.
+                    return Err(Refusal::too_much(&read.address));
+                }
             }
         }
     }

@@ -30,7 +30,12 @@ pub(crate) fn fields(
         0
     } else {
         let found = finder.find(input);
-        found.ok_or_else(|| FormError::malformed(0, "there is no boundary"))? + 2
+        let found = found.ok_or_else(|| FormError::malformed(0, "there is no boundary"))?;
+        if holds_doubtful_boundary(input.get(..found).unwrap_or_default(), boundary) {
+            let reason = "a boundary without CR and LF stands before the first one";
+            return Err(FormError::malformed(0, reason));
+        }
+        found + 2
     };
     loop {
         let number = fields.len() + 1;

@@ -1,19 +1,19 @@
 //! What a step must have of a message, as far as that is known before the body was read.
 
 use super::{Step, Task};
-use crate::Address;
 use crate::content::Document;
 use crate::env::Env;
 use crate::read::Read;
 use crate::refusal::Refusal;
 use crate::trie::Mode;
+use crate::{Address, OnError};
 
 // === impl Step ===
 
 impl Step {
     /// What must be there, and not in the body.
     pub(crate) fn asks_head(&self) -> Option<&Read> {
-        if self.when.is_some() || !self.fallback.is_empty() {
+        if self.when.is_some() || !self.fallback.is_empty() || self.on_error != OnError::Reject {
             return None;
         }
         match &self.task {
@@ -36,7 +36,7 @@ impl Step {
             Document::Json => (reach.body, reach.body_in_source),
             Document::Form => (reach.form, reach.form_in_source),
         };
-        if !is_reached || reach.late_in_when {
+        if !is_reached || reach.late_in_when || self.on_error != OnError::Reject {
             return Ok(None);
         }
         if let Some(when) = &self.when

@@ -368,7 +368,9 @@ fn check_move(rule: &Rule) -> Result<(), InvalidConfig> {
 /// A default that the rule itself would refuse or change is a mistake.
 fn check_fallback(value: &Value, pipes: &[Pipe]) -> Result<(), InvalidConfig> {
     let text = value.to_string();
-    for pipe in pipes {
+    // It does not go through them, so that it must be what comes out: what is checked after the last change.
+    let is_check = |pipe: &&Pipe| matches!(pipe, Pipe::Validate(_) | Pipe::Clamp(_));
+    for pipe in pipes.iter().rev().take_while(is_check) {
         let text = crate::out::Text::constant(&text);
         let is_right = match pipe {
             Pipe::Validate(validation) => validation

@@ -39,13 +39,19 @@ async fn a_mapped_body_is_described_as_it_is_and_keeps_its_trailers() {
         received,
         ..
     } = fixture(nest_input());
-    let trailers = HeaderMap::from_iter([(header::ETAG, "x".parse().unwrap())]);
+    let end = header::HeaderName::from_static("x-end");
+    let trailers = HeaderMap::from_iter([(end, "x".parse().unwrap())]);
     for (trailers, expected) in [
         (None, ["content-length", "content-type"]),
         (Some(trailers), ["content-type", "transfer-encoding"]),
     ] {
         let data = Step::data(r#"{"input":1}"#);
-        let steps = std::iter::once(data).chain(trailers.clone().map(Step::Trailers));
+        // A digest is that of what came.
+        let sent = trailers.clone().map(|mut sent: HeaderMap| {
+            sent.insert("content-digest", "sha-256=:AA==:".parse().unwrap());
+            sent
+        });
+        let steps = std::iter::once(data).chain(sent.map(Step::Trailers));
         let mut request = json_post(ScriptBody::new(steps));
         let headers = request.headers_mut();
         headers.insert(header::TRANSFER_ENCODING, "chunked".parse().unwrap());

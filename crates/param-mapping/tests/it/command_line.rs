@@ -75,6 +75,30 @@ fn check_names_file_and_line_of_each_mistake() {
 }
 
 #[test]
+fn check_makes_up_no_mistakes_behind_those_that_are_there() {
+    for (text, expected) in [
+        (
+            "stream:\n  rules:\n    - {set: data:/a}\n    - {remove: bdy:/x}\n    - {set: data:/b}\n",
+            &[":4: ", ":3: ", ":5: "][..],
+        ),
+        (
+            "rules:\n  - {set: var:x, value: 1, wen: 2}\n  - {set: body:/a, from: var:x}\n  - {set: body:/b, from: var:x}\n",
+            &[":2: "],
+        ),
+    ] {
+        let file = file("check-stand-ins.yaml", text);
+
+        let wrong = run(&["check", &file], "");
+
+        let lines: Vec<_> = said(&wrong.stderr).lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{lines:?}");
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(line.contains(expected), "{lines:?}");
+        }
+    }
+}
+
+#[test]
 fn functions_of_the_program_can_be_named() {
     let mapping = file(
         "functions.yaml",

@@ -420,3 +420,37 @@ async fn a_get_without_a_body_gets_a_form_by_a_move_alone() {
         assert_eq!(content_type == URL, !expected.is_empty());
     }
 }
+
+#[tokio::test]
+async fn what_is_left_out_or_refused_in_json_does_not_pass_as_a_form() {
+    for strict in ["base: empty", "unmapped: reject", "unmapped: drop"] {
+        let yaml = format!("request: {{{strict}, rules: [{{copy: form:a, to: body:/a}}]}}");
+        let mapping = Mapping::from_yaml(&yaml).unwrap();
+
+        let refused = through(mapping.clone(), Method::POST, "/", URL, "secret=1").await;
+        assert_eq!(refused.unwrap_err().0, 415, "{strict}");
+
+        let (kind, body) = through(mapping, Method::POST, "/", URL, "a=1")
+            .await
+            .unwrap();
+        assert_eq!((&*kind, &*body), ("application/json", &br#"{"a":"1"}"#[..]));
+    }
+}
+
+#[tokio::test]
+async fn a_field_in_the_preamble_is_refused_and_not_passed_by() {
+    let hidden = "\n--xyz\r\nContent-Disposition: form-data; name=\"role\"\r\n\r\nadmin\r\n\
+                  --xyz\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n--xyz--\r\n";
+
+    let refused = post("{remove: form:role}", MULTI, hidden).await;
+
+    assert_eq!(refused.unwrap_err().0, 400);
+}
+
+#[tokio::test]
+async fn several_values_that_are_put_in_front_keep_their_order() {
+    let rules = "{prepend: form:a, from: form:b}, {prepend: query:a, from: query:b}";
+    let (_, body) = post(rules, URL, "a=0&b=1&b=2").await.unwrap();
+
+    assert_eq!(body, "a=1&a=2&a=0&b=1&b=2");
+}

@@ -243,3 +243,78 @@ fn a_response_without_its_request_finds_nothing_in_its_variables() {
 
     assert_eq!(mapped.into_bytes(), "{}");
 }
+
+#[test]
+fn a_table_in_a_variable_is_made_once_for_all_elements() {
+    // Made anew for each of them it would take hours.
+    let rows: Vec<_> = (0..20_000)
+        .map(|row| format!(r#"{{"id":{row},"n":{}}}"#, row + 1))
+        .collect();
+    let items: Vec<_> = (0..20_000).map(|row| format!(r#"{{"x":{row}}}"#)).collect();
+    let document = format!(r#"{{"t":[{}],"m":[{}]}}"#, rows.join(","), items.join(","));
+    let mapping = Mapping::from_yaml(
+        "
+        rules:
+          - {set: var:t, from: body:/t}
+          - for_each: body:/m
+            rules: [{update: item:/x, with: {lookup: {in: var:t, key: /id, get: /n}}}]
+        ",
+    )
+    .unwrap();
+
+    let mapped = mapping.apply(&Bytes::from(document)).unwrap().into_bytes();
+
+    assert!(mapped.ends_with(br#"{"x":19999},{"x":20000}]}"#));
+}
+
+#[test]
+fn what_rules_make_of_a_message_has_a_limit() {
+    let long = "x".repeat(60_000);
+    let items = vec!["{}"; 20_000].join(",");
+    let document = Bytes::from(format!(r#"{{"b":"{long}","m":[{items}]}}"#));
+    for value in ["var:b", "body:/b"] {
+        let rules = format!(
+            "rules: [{{set: var:b, from: body:/b}}, {{for_each: body:/m, rules: [{{set: item:/x, from: {value}}}]}}]"
+        );
+        let mapping = Mapping::from_yaml(&rules).unwrap();
+
+        let error = mapping.apply(&document).unwrap_err().to_string();
+
+        assert!(error.contains("too large"), "{error}");
+    }
+    let doubled: Vec<_> = (1..40)
+        .map(|step| {
+            let before = step - 1;
+            format!("{{set: var:v{step}, template: '{{var:v{before}}}{{var:v{before}}}'}}")
+        })
+        .collect();
+    let rules = format!(
+        "rules: [{{set: var:v0, from: body:/b}}, {}, {{set: body:/c, from: var:v39}}]",
+        doubled.join(", ")
+    );
+    let mapping = Mapping::from_yaml(&rules).unwrap();
+    let document = Bytes::from_static(br#"{"b":"twice"}"#);
+    let error = mapping.apply(&document).unwrap_err().to_string();
+    assert!(error.contains("too large"), "{error}");
+}
+
+#[test]
+fn a_default_and_a_constant_that_can_never_be_right_are_mistakes() {
+    for rule in [
+        "{move: body:/a, to: body:/b, with: [{coerce: integer}, {clamp: {min: 1}}], default: 0}",
+        "{move: body:/a, to: body:/b, with: [trim, {validate: {enum: [a, b]}}], default: c}",
+    ] {
+        assert!(
+            Mapping::from_yaml(&format!("rules: [{rule}]")).is_err(),
+            "{rule}"
+        );
+    }
+    for status in ["99", "foo", "600"] {
+        let rules = format!("response: {{rules: [{{set: status, value: {status}}}]}}");
+        let mistake = Mapping::from_yaml(&rules).unwrap_err().to_string();
+        assert!(mistake.contains("200 to 599"), "{mistake}");
+    }
+    // What is changed after the check may be anything.
+    let table = "{move: body:/a, to: body:/b, with: [{validate: {enum: [a]}}, {map: {table: {a: 1}}}], default: 1}";
+    assert!(Mapping::from_yaml(&format!("rules: [{table}]")).is_ok());
+}

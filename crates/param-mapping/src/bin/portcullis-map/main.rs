@@ -117,15 +117,35 @@ fn mistakes_in(file: &str, text: &str, arguments: &Arguments) -> Vec<String> {
         && seen.insert(mistake.path().split(']').next().map(str::to_owned))
     {
         // One that has nothing to do with any other stands for it, so that those behind keep their places.
-        let name = format!("header:x-portcullis-map-{}", seen.len());
+        let name = match variable_in(rule) {
+            Some(variable) => variable,
+            None if mistake.path().starts_with("stream.") => {
+                format!("data:/x-portcullis-map-{}", seen.len())
+            }
+            None => format!("header:x-portcullis-map-{}", seen.len()),
+        };
         *rule = json!({"default": name, "value": ""});
         match build(&mapping.to_string(), arguments) {
             Ok(_) => break,
             Err(next) => mistake = parsed.locate(next),
         }
+        if seen.contains(&mistake.path().split(']').next().map(str::to_owned)) {
+            break;
+        }
         lines.push(told(file, &mistake));
     }
     lines
+}
+
+/// A variable that a rule writes, which others may read.
+fn variable_in(rule: &Value) -> Option<String> {
+    let targets = ["to", "set", "add", "default"].map(|field| rule.get(field));
+    let one = |target: &Value| match target {
+        Value::Array(list) => list.first().and_then(Value::as_str).map(str::to_owned),
+        other => other.as_str().map(str::to_owned),
+    };
+    let mut names = targets.into_iter().flatten().filter_map(one);
+    names.find(|name| name.starts_with("var:"))
 }
 
 /// The rule at the start of a path like `request.rules[2].to`.
