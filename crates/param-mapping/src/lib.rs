@@ -91,7 +91,7 @@
 //! | `application/json` or `+json`, and a rule has a `body:` address | is read and mapped; `content-length` is right then, digests and `etag` are gone |
 //! | a form, urlencoded or multipart, and a rule has a `form:` address | the same. Where a rule reads the one and writes the other, it becomes that, and nothing else is left |
 //! | empty | counts as missing; a write makes it JSON, or an urlencoded form. For GET, HEAD, DELETE, OPTIONS, TRACE and CONNECT only a `move` or `copy` does that |
-//! | with `content-encoding` gzip, deflate, br or zstd (features `codings`, `zstd`) | is decoded to be read; goes on as it came, or if changed without coding. A request whose response is read accepts no other |
+//! | with `content-encoding` gzip, deflate, br or zstd (features `codings`, `zstd`) | is decoded to be read; goes on as it came, or if changed without coding. A request whose response is read accepts no other, and asks for no part (`range`) |
 //! | another type or coding | streams through without the rules that need it; 415 where one must write or have it |
 //! | `application/grpc` | streams through; only rules with nothing but `header:` addresses are applied |
 //! | a stream, where the mapping has `stream` | see below; of the rules of `response` those without `body:` are applied to its head |

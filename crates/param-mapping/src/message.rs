@@ -182,6 +182,9 @@ impl Plan {
         }
         if self.reads_response && extent != Extent::Headers {
             encoding::narrow(&mut parts.headers);
+            // A part of a document cannot be mapped, and would pass what the whole is not to hold.
+            parts.headers.remove(header::RANGE);
+            parts.headers.remove(header::IF_RANGE);
         }
         changes.headers.apply(&mut parts.headers);
         changes.notes.leave(&mut parts.extensions);

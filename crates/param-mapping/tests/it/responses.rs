@@ -279,3 +279,24 @@ async fn heads_are_mapped_by_the_same_pieces() {
     }
     assert_eq!(lines.len(), 5, "{lines:?}");
 }
+
+#[tokio::test]
+async fn no_part_is_asked_for_where_the_whole_must_be_read() {
+    for (rule, is_asked) in [
+        (Rule::remove(at("body:/secret")), false),
+        (Rule::remove(at("header:x")), true),
+    ] {
+        let upstream = service_fn(|request: Sent| async move {
+            let mut answer = Response::new(Full::from("{}"));
+            let range = request.headers().get("range").cloned();
+            answer.extensions_mut().insert(range.is_some());
+            Ok::<_, std::convert::Infallible>(answer)
+        });
+        let service = ParamMappingLayer::new(response_rules([rule])).layer(upstream);
+        let request = Request::get("/").header("range", "bytes=0-9");
+
+        let (parts, _) = call(service, request.body(Full::default()).unwrap()).await;
+
+        assert_eq!(parts.extensions.get(), Some(&is_asked));
+    }
+}
