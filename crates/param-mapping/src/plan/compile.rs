@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use portcullis_gateway_error::InvalidConfig;
 
 use super::check::Writers;
+use super::reach::through_variables;
 use super::{Base, DuplicateKeys, Program, Reach, Side, Step, Unmapped};
 use crate::address::path::Segment;
 use crate::address::{Place, Root};
@@ -109,10 +110,11 @@ pub(crate) fn program_after<T>(
     };
     let bound = bind(&mut scope)?;
     scope.settings = settings;
-    let steps = scope.rules(rules.collect())?;
+    let mut steps = scope.rules(rules.collect())?;
     let template = scope.template;
     let names: Vec<_> = settings.given.iter().chain(settings.vars).collect();
     let vars = VarPlan::new(&names, scope.var_steps, scope.reads_given)?;
+    through_variables(&mut steps, &vars);
     let program = Program {
         steps,
         keep: None,

@@ -54,8 +54,16 @@ impl Step {
             Task::Require(reads) => reads.iter().map(|read| &read.address).find(is_in_it),
             Task::Test(read, _) => Some(&read.address).filter(is_in_it),
             Task::First(reads) if is_source => {
-                let first = reads.iter().map(|read| &read.address).find(is_in_it);
-                first.filter(|_| self.required)
+                let first = reads.iter().map(|read| &read.address);
+                first
+                    .filter(|_| self.required)
+                    .find(|address| is_in_it(address) || address.is_var())
+            }
+            // Variables are not known yet.
+            Task::First(reads)
+                if self.required && reads.iter().any(|read| read.address.is_var()) =>
+            {
+                target.filter(|_| adds)
             }
             Task::First(reads) => {
                 let mut is_there = false;

@@ -454,3 +454,19 @@ async fn several_values_that_are_put_in_front_keep_their_order() {
 
     assert_eq!(body, "a=1&a=2&a=0&b=1&b=2");
 }
+
+#[tokio::test]
+async fn a_value_goes_through_a_variable_as_it_goes_directly() {
+    let direct = "{set: body:/b, from: form:a, require: true}";
+    let through_one = "{set: var:x, from: form:a}, {set: body:/b, from: var:x, require: true}";
+    let through_two = "{set: body:/b, from: var:y, require: true}, {set: var:y, template: '{var:x}'}, {set: var:x, from: form:a}";
+    for rules in [direct, through_one, through_two] {
+        let json = ("application/json".to_owned(), r#"{"b":"1"}"#.to_owned());
+        assert_eq!(post(rules, URL, "a=1").await, Ok(json), "{rules}");
+        let refused = post(rules, "text/plain", "a=1").await;
+        assert_eq!(refused.unwrap_err().0, 415, "{rules}");
+    }
+    let from_query = "{set: var:x, from: query:a}, {set: body:/b, from: var:x, require: true}";
+    let refused = post(from_query, "text/plain", "a").await;
+    assert_eq!(refused.unwrap_err().0, 415);
+}
