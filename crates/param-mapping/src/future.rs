@@ -169,7 +169,8 @@ where
                         return Poll::Pending;
                     };
                     let response = answer.into_response(&this.exchange.audience);
-                    return Poll::Ready(Ok(response.map(ResponseBody::new)));
+                    let response = response.map(ResponseBody::new);
+                    return Poll::Ready(Ok(this.exchange.report(response)));
                 }
             };
             this.state.set(next);
@@ -219,12 +220,14 @@ impl Exchange {
         if let Some(earlier) = earlier {
             report.get_or_insert_default().follow(earlier);
         }
-        if let Some(report) = report {
-            if let Some(name) = &self.report_header
-                && let Some(value) = report.header()
-            {
+        if let Some(name) = &self.report_header {
+            // What came is somebody else's word; that of a layer further in is in its report too.
+            response.headers_mut().remove(name);
+            if let Some(value) = report.as_ref().and_then(Report::header) {
                 response.headers_mut().insert(name, value);
             }
+        }
+        if let Some(report) = report {
             response.extensions_mut().insert(report);
         }
         response

@@ -26,6 +26,8 @@ async fn exchange(
         async move |request: Request<portcullis_param_mapping::RequestBody<Body>>| {
             assert!(request.extensions().get::<Report>().is_none());
             let response = Response::builder().header("content-type", "application/json");
+            // Whoever says so, it is not what this layer did.
+            let response = response.header(HEADER, "dropped=(\"body:/lie\")");
             Ok::<_, std::convert::Infallible>(response.body(full(answer)).unwrap())
         },
     );
@@ -174,6 +176,16 @@ response: {rules: [{remove: body:/secret}, {remove: header:x-none}]}";
     let report = response.extensions().get::<Report>().unwrap();
     let last = report.changes().last().unwrap();
     assert_eq!((last.kind(), last.count()), (ChangeKind::Dropped, 1));
+}
+
+#[tokio::test]
+async fn a_response_that_is_refused_tells_what_was_done_to_its_request() {
+    let rules = "{request: {rules: [{remove: query:z}]}, response: {rules: [{require: body:/a}]}}";
+
+    let response = exchange(rules, "?z=1", "{}", "{}").await;
+
+    assert_eq!(response.status(), 502);
+    assert_eq!(response.headers()[HEADER], "dropped=(\"query:z\")");
 }
 
 #[tokio::test]
