@@ -84,10 +84,13 @@ impl Documents {
         if !is_readable(headers) {
             return Ok(Content::Other);
         }
-        let kind = headers
-            .get(header::CONTENT_TYPE)
-            .map(HeaderValue::as_bytes)
-            .unwrap_or_default();
+        let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+        let kind = kinds.next().map(HeaderValue::as_bytes).unwrap_or_default();
+        if kinds.next().is_some() {
+            // Whoever reads the other one would see what rules have not seen.
+            let detail = "content-type is given more than once".to_owned();
+            return Err(Refusal::bad(&"header:content-type", detail));
+        }
         if self.json && is_json(kind) {
             return Ok(Content::Json);
         }

@@ -158,3 +158,18 @@ async fn a_refusal_is_logged_once_and_without_a_value() {
     assert!(!line.contains("secret"), "{line}");
     assert!(!text(response.into_body()).await.contains("secret"));
 }
+
+#[tokio::test]
+async fn two_content_types_are_refused_where_the_body_must_be_read() {
+    for (rule, status) in [("body:/a", 400), ("header:x", 200)] {
+        let mapping = Mapping::builder().rule(Rule::remove(rule.parse().unwrap()));
+        let Fixture { mut service, .. } = fixture(mapping.build().unwrap());
+        let mut request = json_post(full(r#"{"a":1}"#));
+        let other = "text/plain".parse().unwrap();
+        request.headers_mut().append("content-type", other);
+
+        let response = send(&mut service, request).await;
+
+        assert_eq!(response.status(), status, "{rule}");
+    }
+}
