@@ -95,6 +95,7 @@
 mod answer;
 mod audience;
 mod body;
+mod chance;
 mod classified;
 mod classify;
 #[cfg(feature = "config")]
@@ -135,7 +136,9 @@ pub use crate::future::ResponseFuture;
 pub use crate::grpc::{GrpcCode, is_grpc};
 pub use crate::invalid_config::InvalidConfig;
 pub use crate::kind::{Delivery, ErrorKind, UnknownErrorKind};
-// Not for users: what both the retry and the timeout layer count with.
+// Not for users: what several layers count with, and draw from.
+#[doc(hidden)]
+pub use crate::chance::Chance;
 #[doc(hidden)]
 pub use crate::latency::Latencies;
 pub use crate::layer::GatewayErrorLayer;

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use portcullis_gateway_error::Chance;
 use tokio::time::Instant;
 
 use crate::Ratio;
-use crate::chance::Chance;
 
 /// Refuses requests here, before they are sent, while the upstream refuses most of what it gets: Google's adaptive throttling.
 ///

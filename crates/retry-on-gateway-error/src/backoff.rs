@@ -3,10 +3,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_gateway_error::InvalidConfig;
+use portcullis_gateway_error::{Chance, InvalidConfig};
 
 use self::jitter::Range;
-use crate::chance::Chance;
 
 mod jitter;
 

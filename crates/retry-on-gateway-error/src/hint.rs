@@ -1,10 +1,9 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use portcullis_gateway_error::WaitReason;
+use portcullis_gateway_error::{Chance, WaitReason};
 
 use self::source::Hint;
-use crate::chance::Chance;
 
 mod source;
 

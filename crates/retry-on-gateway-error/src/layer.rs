@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::request::Parts;
-use portcullis_gateway_error::DefaultClassifier;
+use portcullis_gateway_error::{Chance, DefaultClassifier};
 use tower_layer::Layer;
 
-use crate::chance::Chance;
 use crate::drain::DrainLimit;
 use crate::map_body::{Direct, MapBody};
 use crate::marks::Marks;

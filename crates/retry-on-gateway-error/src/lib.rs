@@ -125,7 +125,6 @@ mod attempt_future;
 mod backoff;
 mod body;
 mod budget;
-mod chance;
 pub mod coming_from;
 #[cfg(feature = "config")]
 mod config;

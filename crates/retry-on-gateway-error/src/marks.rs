@@ -4,8 +4,7 @@ use std::num::NonZeroU32;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-
-use crate::chance::Chance;
+use portcullis_gateway_error::Chance;
 
 /// How the upstream is told the number of an attempt. What the request has under the same name is replaced: the layer does not trust it.
 ///

@@ -8,10 +8,9 @@ use http::request::Parts as RequestParts;
 use http::response::Parts as ResponseParts;
 use http::{HeaderMap, HeaderName, StatusCode};
 use portcullis_gateway_error::{
-    Decision, Delivery, Failure, GrpcCode, RetryOutcome, StopReason, WaitReason, is_grpc,
+    Chance, Decision, Delivery, Failure, GrpcCode, RetryOutcome, StopReason, WaitReason, is_grpc,
 };
 
-use crate::chance::Chance;
 use crate::hint::{HintDecision, forbids_more};
 use crate::policy::is_plain_success;
 use crate::retry_on::{Sight, never_left};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::chance::Chance;
+use portcullis_gateway_error::Chance;
 
 /// How a wait is spread, so that those who failed together do not come back together.
 #[non_exhaustive]

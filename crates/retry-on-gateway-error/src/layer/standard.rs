@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::chance::Chance;
+use portcullis_gateway_error::Chance;
+
 use crate::standard::RetryIf;
 use crate::{
     Backoff, Facts, HeaderMatch, Hedging, Judgement, RetryLayer, RetryOn, ServerHints,

@@ -1,24 +1,31 @@
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Random numbers that clones share without a lock, and that repeat for a seed: SplitMix64 over a counter.
 #[derive(Clone, Debug)]
-pub(crate) struct Chance(Arc<AtomicU64>);
+pub struct Chance(Arc<AtomicU64>);
 
 // === impl Chance ===
 
 impl Chance {
-    pub(crate) fn seeded(seed: u64) -> Self {
+    /// Numbers that repeat for this seed.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
         Self(Arc::new(AtomicU64::new(seed)))
     }
 
-    pub(crate) fn random() -> Self {
-        Self::seeded(fastrand::u64(..))
+    /// Numbers that nobody can repeat.
+    #[must_use]
+    pub fn random() -> Self {
+        // What the maps of the standard library are seeded with.
+        Self::seeded(RandomState::new().build_hasher().finish())
     }
 
     /// A number in `0..=max`, every one as likely.
-    pub(crate) fn up_to(&self, max: u64) -> u64 {
+    #[must_use]
+    pub fn up_to(&self, max: u64) -> u64 {
         // The high half of the product: uniform but for a bias below 2^-64 x max.
         let product = u128::from(self.next()) * (u128::from(max) + 1);
         u64::try_from(product >> 64).unwrap_or(max)
@@ -27,7 +34,8 @@ impl Chance {
     /// A time from `least` to `most`, both included, to the nanosecond; `least` where that is the longer one.
     ///
     /// What lies more than 2^64 nanoseconds (584 years) above `least` is not drawn.
-    pub(crate) fn between(&self, least: Duration, most: Duration) -> Duration {
+    #[must_use]
+    pub fn between(&self, least: Duration, most: Duration) -> Duration {
         let room = most.saturating_sub(least).as_nanos();
         let drawn = self.up_to(u64::try_from(room).unwrap_or(u64::MAX));
         least.saturating_add(Duration::from_nanos(drawn))
