@@ -2,13 +2,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use portcullis_gateway_error::InvalidConfig;
 use serde_json::Value;
 
 use crate::events::{EventPlan, StreamEditor, StreamRules};
 #[cfg(feature = "generate")]
 use crate::generate::make::Sources;
-use crate::message::Plan;
+use crate::message::{Extent, Plan};
 use crate::pipe::Function;
 use crate::plan::compile::{Settings, program};
 use crate::plan::{Program, Side};
@@ -153,6 +154,39 @@ impl Mapping {
     /// When the document is not valid JSON or nested too deeply, or a rule cannot do what it says. Its length has no limit here.
     pub fn apply(&self, document: &Bytes) -> Result<Mapped, MapError> {
         self.plans.request.apply(document).map_err(MapError::new)
+    }
+
+    /// Applies the rules for requests to the head and the body of a request that was read, without a service: what a layer of your own calls.
+    /// The body counts as the head describes it, so it is JSON where its `content-type` says so. What was dropped, clamped and coerced is a
+    /// [`Report`](crate::Report) in the extensions.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use portcullis_param_mapping::{Mapping, Rule};
+    ///
+    /// let mapping = Mapping::builder()
+    ///     .rule(Rule::rename("body:/key".parse()?, "header:x-api-key".parse()?))
+    ///     .build()?;
+    /// let request = Request::post("/").header("content-type", "application/json").body(())?;
+    /// let (mut parts, ()) = request.into_parts();
+    ///
+    /// let mapped = mapping.apply_request(&mut parts, &r#"{"key":"k","n":1.0}"#.into())?;
+    /// assert_eq!(mapped.into_bytes(), r#"{"n":1.0}"#);
+    /// assert_eq!(parts.headers["x-api-key"], "k");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the body is not valid JSON or nested too deeply, or a rule cannot do what it says. The head is as it was then. The length of the body
+    /// has no limit here.
+    pub fn apply_request(&self, parts: &mut Parts, body: &Bytes) -> Result<Mapped, MapError> {
+        let mut vars = KeptVars::default();
+        let mapped = self
+            .plans
+            .request
+            .map(parts, Extent::Whole, body, &mut vars);
+        let mapped = mapped.map_err(MapError::new)?;
+        Ok(mapped.unwrap_or_else(|| Mapped::unchanged(body.clone())))
     }
 
     /// Applies the rules for responses to a JSON document, without HTTP.

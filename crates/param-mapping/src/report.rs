@@ -87,14 +87,29 @@ impl Report {
         self.changes.iter()
     }
 
+    /// Adds a change that a layer of your own made; one of the same kind and address counts once more.
+    pub fn add(&mut self, kind: ChangeKind, param: &str) {
+        let mut known = self.changes.iter_mut();
+        match known.find(|change| change.kind == kind && *change.param == *param) {
+            Some(change) => change.count += 1,
+            None => self.changes.push(Change {
+                kind,
+                param: param.into(),
+                count: 1,
+                reason: None,
+            }),
+        }
+    }
+
     /// Puts the changes of an earlier message in front.
-    pub(crate) fn follow(&mut self, earlier: Self) {
+    pub fn follow(&mut self, earlier: Self) {
         let later = std::mem::replace(self, earlier);
         self.changes.extend(later.changes);
     }
 
-    /// As a dictionary of lists ([RFC 9651](https://www.rfc-editor.org/rfc/rfc9651#section-3.2)).
-    pub(crate) fn header(&self) -> Option<HeaderValue> {
+    /// Returns the changes as [`report_header`](crate::ParamMappingLayer::report_header) tells them; nothing where there are none.
+    #[must_use]
+    pub fn header(&self) -> Option<HeaderValue> {
         let mut dictionary = DictSerializer::new();
         for kind in ChangeKind::ALL {
             let of_kind = self.changes().filter(|change| change.kind == kind);
