@@ -93,6 +93,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod attempt;
 mod audience;
 mod body;
 mod chance;
@@ -118,6 +119,7 @@ mod retry_after;
 mod service;
 
 pub use crate::answer::{Answer, DEFAULT_NAME};
+pub use crate::attempt::Attempt;
 pub use crate::audience::Audience;
 pub use crate::body::AnswerBody;
 pub use crate::classified::Classified;

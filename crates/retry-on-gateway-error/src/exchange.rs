@@ -12,7 +12,6 @@ use portcullis_gateway_error::{AttemptRecord, Classify, Failure, is_grpc};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::attempt::Tried;
 use crate::attempt_future::{AttemptFuture, Look};
 use crate::body::ResponseBody;
 use crate::drain::Drain;
@@ -38,8 +37,8 @@ pub(crate) struct Exchange<S, P, C, M, ReqBody> {
     /// The request in its budget, until the body of its answer is dropped.
     ticket: Option<Ticket>,
     plan: Plan,
-    /// Shared with the attempts, once there is one that carries it.
-    tried: Option<Tried>,
+    /// What the attempts that carry it share, once there is one.
+    tried: Option<Attempt>,
     /// What was paid for the attempt that is to come.
     next: Paid,
     started: Instant,
@@ -209,8 +208,8 @@ where
             &settings.chance,
         );
         if number > NonZeroU32::MIN || settings.track_endpoints {
-            let tried = self.tried.get_or_insert_default().clone();
-            head.extensions.insert(Attempt::new(number, tried));
+            let tried = self.tried.get_or_insert_with(|| Attempt::new(number));
+            head.extensions.insert(tried.again(number));
         }
         if let Some(prepare) = &settings.prepare {
             prepare.0(&mut head, number);

@@ -120,7 +120,6 @@
 #![forbid(unsafe_code)]
 
 mod adaptive_throttle;
-mod attempt;
 mod attempt_future;
 mod backoff;
 mod body;
@@ -137,6 +136,7 @@ mod head;
 mod header_match;
 mod hedging;
 mod hint;
+mod idempotent;
 mod layer;
 mod map_body;
 mod marks;
@@ -157,7 +157,6 @@ mod telemetry;
 mod ticket;
 
 pub use crate::adaptive_throttle::AdaptiveThrottle;
-pub use crate::attempt::{Attempt, Idempotent};
 pub use crate::backoff::{Backoff, Jitter, Step};
 pub use crate::body::ResponseBody;
 pub use crate::budget::{
@@ -175,6 +174,7 @@ pub use crate::grpc_codes::GrpcCodes;
 pub use crate::header_match::HeaderMatch;
 pub use crate::hedging::Hedging;
 pub use crate::hint::{HintRule, HintSource, LongHint, ServerHints};
+pub use crate::idempotent::Idempotent;
 pub use crate::layer::RetryLayer;
 pub use crate::map_body::{ConvertBody, Direct, MapBody};
 pub use crate::marks::AttemptHeader;
@@ -190,6 +190,8 @@ pub use crate::service_config::{
 };
 pub use crate::standard::{Judgement, StandardPolicy};
 pub use crate::status_codes::StatusCodes;
+// What this layer and whoever picks an endpoint both know.
+pub use portcullis_gateway_error::Attempt;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

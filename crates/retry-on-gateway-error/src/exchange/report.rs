@@ -3,12 +3,12 @@
 use http::{HeaderValue, Response};
 use http_body::Body;
 use portcullis_gateway_error::{
-    Answer, AttemptRecord, Audience, Decision, ErrorKind, Outcome, RetryOutcome, StopReason,
+    Answer, Attempt, AttemptRecord, Audience, Decision, ErrorKind, Outcome, RetryOutcome,
+    StopReason,
 };
 use tokio::time::Instant;
 
 use super::{Exchange, Next, Run};
-use crate::attempt::Tried;
 use crate::body::ResponseBody;
 use crate::{AttemptHeader, telemetry};
 
@@ -17,7 +17,7 @@ use crate::{AttemptHeader, telemetry};
 impl<S, P, C, M, ReqBody> Exchange<S, P, C, M, ReqBody> {
     pub(super) fn record(&mut self, run: &Run, outcome: Outcome, decision: Decision, now: Instant) {
         let mut record = AttemptRecord::new(run.number, outcome);
-        let tried = self.tried.as_ref().and_then(Tried::last);
+        let tried = self.tried.as_ref().and_then(Attempt::last_tried);
         record.endpoint = tried.or_else(|| self.head.authority());
         record.started_after = run.started.duration_since(self.started);
         record.duration = now.saturating_duration_since(run.started);

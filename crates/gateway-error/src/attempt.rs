@@ -4,8 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which attempt a request is, in its extensions, with the endpoints that were tried before.
 ///
-/// The first attempt carries it where the layer is told to [`track_endpoints`](crate::RetryLayer::track_endpoints), every other one always. Whoever picks an endpoint
-/// for the request asks [`has_tried`](Self::has_tried) and says what it picked by [`mark_tried`](Self::mark_tried); clones share what was tried.
+/// Whoever makes the attempts, as the retry layer does, puts it there. Whoever picks an endpoint for the request, as a pool does, asks [`has_tried`](Self::has_tried) and
+/// says what it picked by [`mark_tried`](Self::mark_tried); clones share what was tried.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use portcullis_gateway_error::Attempt;
+///
+/// let first = Attempt::new(NonZeroU32::MIN);
+/// first.mark_tried("10.0.0.7:8080");
+///
+/// let second = first.again(NonZeroU32::MIN.saturating_add(1));
+/// assert!(second.has_tried("10.0.0.7:8080"));
+/// ```
 #[derive(Clone)]
 pub struct Attempt {
     number: NonZeroU32,
@@ -14,18 +25,22 @@ pub struct Attempt {
 
 /// The endpoints that the attempts of one exchange went to, in their order.
 #[derive(Clone, Default)]
-pub(crate) struct Tried(Arc<Mutex<Vec<Arc<str>>>>);
-
-/// In a request's extensions: the caller vouches that sending this request twice does no harm, or says that it does.
-///
-/// It decides for its request whatever the method is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Idempotent(pub bool);
+struct Tried(Arc<Mutex<Vec<Arc<str>>>>);
 
 // === impl Attempt ===
 
 impl Attempt {
-    pub(crate) const fn new(number: NonZeroU32, tried: Tried) -> Self {
+    /// The attempt of this number in an exchange of which no endpoint was tried yet.
+    #[must_use]
+    pub fn new(number: NonZeroU32) -> Self {
+        let tried = Tried::default();
+        Self { number, tried }
+    }
+
+    /// The attempt of this number in the same exchange: it shares what was tried.
+    #[must_use]
+    pub fn again(&self, number: NonZeroU32) -> Self {
+        let tried = self.tried.clone();
         Self { number, tried }
     }
 
@@ -46,6 +61,12 @@ impl Attempt {
     #[must_use]
     pub fn tried(&self) -> Vec<Arc<str>> {
         self.tried.with(|tried| tried.clone())
+    }
+
+    /// Returns the endpoint that was marked last.
+    #[must_use]
+    pub fn last_tried(&self) -> Option<Arc<str>> {
+        self.tried.with(|tried| tried.last().cloned())
     }
 
     /// Says that this attempt goes to this endpoint.
@@ -96,11 +117,6 @@ impl fmt::Debug for Attempt {
 // === impl Tried ===
 
 impl Tried {
-    /// The endpoint that was marked last.
-    pub(crate) fn last(&self) -> Option<Arc<str>> {
-        self.with(|tried| tried.last().cloned())
-    }
-
     fn with<T>(&self, look: impl FnOnce(&mut Vec<Arc<str>>) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -111,7 +127,7 @@ mod tests {
     use super::*;
 
     fn attempt(number: u32) -> Attempt {
-        Attempt::new(NonZeroU32::new(number).unwrap(), Tried::default())
+        Attempt::new(NonZeroU32::new(number).unwrap())
     }
 
     #[test]
@@ -141,7 +157,19 @@ mod tests {
 
             assert_eq!(picked, expected, "{name}");
         }
-        assert_eq!(attempt.tried.last().as_deref(), Some("a"));
+        assert_eq!(attempt.last_tried().as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn the_attempts_of_an_exchange_share_what_was_tried() {
+        let first = attempt(1);
+        let second = first.again(NonZeroU32::new(2).unwrap());
+
+        first.mark_tried("a");
+
+        assert!(second.has_tried("a"));
+        assert_eq!(second.number().get(), 2);
+        assert!(!attempt(2).has_tried("a"), "another exchange");
     }
 
     #[test]
