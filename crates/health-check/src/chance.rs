@@ -28,7 +28,14 @@ impl Chance {
         percent >= 100 || self.up_to(99) < u64::from(percent)
     }
 
-    fn next(&self) -> u64 {
+    /// True in this part of the cases, 0 to 1.
+    pub(crate) fn happens_by(&self, part: f64) -> bool {
+        ((self.next() >> 11) as f64) < part * (1_u64 << 53) as f64
+    }
+
+    /// 64 random bits.
+    #[inline]
+    pub(crate) fn next(&self) -> u64 {
         const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
         let mut z = self

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::changes::Watchers;
 use crate::circuit::{Circuit, Phase, Step, Ticket};
 use crate::outliers::Group;
 use crate::window::{Sums, Window};
@@ -24,6 +25,8 @@ pub(crate) struct Endpoint {
     record: Mutex<Record>,
     /// Wakes who waits for a change.
     pub(crate) changed: Notify,
+    /// Pools that are told of every change.
+    pub(crate) watchers: Watchers,
 }
 
 /// What only changes with the phase.
@@ -59,6 +62,7 @@ impl Endpoint {
                 ejections: 0,
             }),
             changed: Notify::new(),
+            watchers: Watchers::default(),
         }
     }
 
@@ -112,7 +116,7 @@ impl Endpoint {
                         Step::Return(_) => self.returned(ReturnedBy::Trial),
                         Step::EjectAgain(_) => self.ejected(next, Detector::Trial),
                         // The place of a trial is free.
-                        Step::Count(_) if ticket.trial => self.changed.notify_waiters(),
+                        Step::Count(_) if ticket.trial => self.tell(),
                         Step::Count(_) | Step::Suspect { .. } | Step::Keep => {}
                     }
                     return matches!(step, Step::Return(_)).then_some(next.generation);
@@ -172,7 +176,7 @@ impl Endpoint {
         };
         self.set_until(circuit, now, time);
         telemetry::ejected(&self.name, detector, time, multiplier);
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// An ejection has ended, by who calls this.
@@ -186,7 +190,12 @@ impl Endpoint {
             record.since = Instant::now();
         }
         telemetry::returned(&self.name, by);
+        self.tell();
+    }
+
+    fn tell(&self) {
         self.changed.notify_waiters();
+        self.watchers.tell();
     }
 
     pub(crate) fn check_succeeded(&self) {
@@ -221,11 +230,13 @@ impl Endpoint {
             };
             match self.swap(circuit, next) {
                 Ok(()) => {
-                    if first {
+                    if !first {
+                        self.watchers.tell();
+                    } else {
                         let limit = self.group.settings.ejection_time(1);
                         self.set_until(next, Instant::now(), limit);
                         telemetry::trying(&self.name);
-                        self.changed.notify_waiters();
+                        self.tell();
                     }
                     return Ok(next);
                 }

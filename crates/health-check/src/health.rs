@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::changes::{Changes, Watchers};
 use crate::endpoint::Endpoint;
 use crate::{PassiveHealth, ProbeError, telemetry};
 
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     status: watch::Sender<Status>,
     /// Endpoints that return when a probe succeeds.
     linked: Mutex<Vec<Weak<Endpoint>>>,
+    /// Pools that are told of every turn.
+    watchers: Watchers,
 }
 
 struct AbortOnDrop(AbortHandle);
@@ -158,6 +161,11 @@ impl Health {
         self.shared.status.subscribe()
     }
 
+    /// Counts every turn there.
+    pub(crate) fn watch(&self, changes: &Arc<Changes>) {
+        self.shared.watchers.add(changes);
+    }
+
     /// Tells an endpoint of every probe that succeeds.
     pub(crate) fn link(&self, passive: &PassiveHealth) {
         let mut linked = self.shared.linked();
@@ -195,6 +203,7 @@ impl Shared {
             state: AtomicU8::new(UNKNOWN),
             status: watch::Sender::new(status),
             linked: Mutex::default(),
+            watchers: Watchers::default(),
         }
     }
 
@@ -220,6 +229,7 @@ impl Shared {
                 next_check: status.next_check,
             };
         });
+        self.watchers.tell();
     }
 
     /// A probe has succeeded. While the state is not up, that is not enough for an ejected endpoint to return.

@@ -16,12 +16,56 @@ pub(crate) struct Judge<C> {
     pub(crate) classifier: C,
 }
 
+/// What the head of an answer says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Head {
+    /// All that there is to know.
+    Decided(Observed),
+    /// It is good so far, and the rest must come too.
+    Good {
+        /// Its status comes in the trailers.
+        grpc: bool,
+    },
+}
+
 /// What is still to come of an answer that was good so far.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pass: Pass,
     /// Its status comes in the trailers.
     grpc: bool,
+}
+
+// === impl Head ===
+
+impl Head {
+    pub(crate) const fn is_failure(self) -> bool {
+        match self {
+            Self::Decided(observed) => observed.is_failure(),
+            Self::Good { .. } => false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn tell(self, mut pass: Pass) -> Option<Watch> {
+        let grpc = match self {
+            Self::Decided(observed) => {
+                pass.settle(observed);
+                return None;
+            }
+            Self::Good { grpc } => grpc,
+        };
+        if !grpc {
+            pass.answered();
+        }
+        // The caller need not read all of an answer. Until the first message, nothing is known of one of gRPC.
+        pass.when_dropped(if grpc {
+            Observed::Nothing
+        } else {
+            Observed::Success
+        });
+        Some(Watch { pass, grpc })
+    }
 }
 
 // === impl AnyError ===
@@ -41,39 +85,7 @@ impl<C> Judge<C> {
     where
         C: Classify<E>,
     {
-        let Self {
-            mut pass,
-            classifier,
-        } = self;
-        let (status, headers) = (response.status(), response.headers());
-        let local = response.extensions().get::<Failure>().copied();
-        let failure = local.or_else(|| classifier.classify_response(status, headers));
-        if let Some(failure) = failure {
-            pass.settle(Observed::of_failure(&failure));
-            return None;
-        }
-        let observed = Observed::of_status(status);
-        if observed != Observed::Success {
-            pass.settle(observed);
-            return None;
-        }
-        let grpc = is_grpc(headers);
-        if grpc {
-            // No body follows where the status stands in the headers.
-            if let Some(code) = GrpcCode::from_headers(headers) {
-                pass.settle(Observed::of_grpc(code));
-                return None;
-            }
-        } else {
-            pass.answered();
-        }
-        // The caller need not read all of an answer. Until the first message, nothing is known of one of gRPC.
-        pass.when_dropped(if grpc {
-            Observed::Nothing
-        } else {
-            Observed::Success
-        });
-        Some(Watch { pass, grpc })
+        look_at(&self.classifier, response).tell(self.pass)
     }
 
     pub(crate) fn error<E>(self, error: &E)
@@ -124,5 +136,29 @@ impl Watch {
 
     pub(crate) fn broken(self) {
         self.pass.settle(Observed::LocalFailure);
+    }
+}
+
+/// The head decides, unless it is good.
+#[inline]
+pub(crate) fn look_at<B, C, E>(classifier: &C, response: &Response<B>) -> Head
+where
+    C: Classify<E>,
+{
+    let (status, headers) = (response.status(), response.headers());
+    let local = response.extensions().get::<Failure>().copied();
+    let failure = local.or_else(|| classifier.classify_response(status, headers));
+    if let Some(failure) = failure {
+        return Head::Decided(Observed::of_failure(&failure));
+    }
+    let observed = Observed::of_status(status);
+    if observed != Observed::Success {
+        return Head::Decided(observed);
+    }
+    let grpc = is_grpc(headers);
+    // No body follows where the status stands in the headers.
+    match grpc.then(|| GrpcCode::from_headers(headers)).flatten() {
+        Some(code) => Head::Decided(Observed::of_grpc(code)),
+        None => Head::Good { grpc },
     }
 }

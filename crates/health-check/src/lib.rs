@@ -23,6 +23,7 @@
 //! # When to use this
 //! - [`HealthCheckLayer`] around a client whose upstream has a light endpoint to ask.
 //! - [`HealthCheckLayer::passive_only`] around one that has none: the calls themselves show whether it is up. With probes too: [`HealthCheckLayer::passive`].
+//! - [`Pool`] over several endpoints of one upstream: it picks among those that are up.
 //! - [`Outliers`] and [`PassiveHealth`] alone, where you pick an endpoint yourself.
 //! - [`EndpointsLayer`] in front of a service that runs under Kubernetes or behind a load balancer.
 //!
@@ -61,12 +62,12 @@
 //! | expected statuses | 200 to 399 | Kubernetes |
 //! | `mode` | fail fast | the answer is known; waiting for it helps nobody |
 //!
-//! Those of the outlier detection stand beside Envoy's in [`coming_from`].
+//! Those of a [`Pool`] stand at its [`PoolSettings`]; those of the outlier detection stand beside Envoy's in [`coming_from`].
 //!
 //! # Order
 //! The gate stands inside retry, so that it sees every attempt, and around the mapping. Its refusal is
 //! [`DestinationUnavailable`](portcullis_gateway_error::ErrorKind::DestinationUnavailable) found by this hop, which retry hands on at once.
-//! [`EndpointsLayer`] stands outside of everything. A limit outside of the gate drops the calls that it cuts, which then show nothing of an endpoint that hangs: put the
+//! A [`Pool`] stands where the client would, or the gate: it is both. [`EndpointsLayer`] stands outside of everything. A limit outside of the gate drops the calls that it cuts, which then show nothing of an endpoint that hangs: put the
 //! limit of the attempt inside, or set [`abandoned_after`](OutlierDetection::abandoned_after).
 //!
 //! # Cost
@@ -81,6 +82,7 @@
 
 mod body;
 mod chance;
+mod changes;
 mod circuit;
 pub mod coming_from;
 #[cfg(feature = "config")]
@@ -100,6 +102,7 @@ mod observed;
 mod outliers;
 mod pass;
 mod passive;
+mod pool;
 mod probe;
 mod refusal;
 mod service;
@@ -128,6 +131,13 @@ pub use crate::observed::Observed;
 pub use crate::outliers::Outliers;
 pub use crate::pass::Pass;
 pub use crate::passive::{Admission, PassiveHealth, PassiveState, PassiveStatus};
+pub use crate::pool::Pool;
+pub use crate::pool::body::PoolBody;
+#[cfg(feature = "discover")]
+pub use crate::pool::discover::HealthyDiscover;
+pub use crate::pool::future::PoolFuture;
+pub use crate::pool::member::{Member, MemberStatus};
+pub use crate::pool::settings::{Balancing, PoolSettings, SlowStart};
 pub use crate::probe::{Probe, ProbeError};
 pub use crate::service::HealthCheck;
 

@@ -22,6 +22,15 @@ pub enum Observed {
 // === impl Observed ===
 
 impl Observed {
+    /// Says whether it speaks against the endpoint.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::GatewayFailure | Self::ServerFailure | Self::LocalFailure
+        )
+    }
+
     /// What a classified failure says.
     ///
     /// What this hop itself refused, and what the caller broke, says nothing about the endpoint.

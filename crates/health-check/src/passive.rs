@@ -7,6 +7,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use crate::Detector;
+use crate::changes::Changes;
 use crate::circuit::{Circuit, Ticket};
 use crate::endpoint::Endpoint;
 use crate::pass::Pass;
@@ -143,6 +144,15 @@ impl PassiveHealth {
         let mut change = Box::pin(self.endpoint.changed.notified());
         change.as_mut().enable();
         change
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.endpoint.is_closed()
+    }
+
+    /// Counts every change there.
+    pub(crate) fn watch(&self, changes: &Arc<Changes>) {
+        self.endpoint.watchers.add(changes);
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Endpoint> {

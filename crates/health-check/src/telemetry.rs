@@ -99,3 +99,39 @@ pub(crate) fn waiting(name: &str) {
     #[cfg(feature = "metrics")]
     metrics::counter!("health_check.waits", "upstream" => name.to_owned()).increment(1);
 }
+
+/// Too few endpoints of this priority are left, and calls are spread over all of them; or no longer.
+pub(crate) fn panic(upstream: &str, priority: u32, entered: bool) {
+    if entered {
+        tracing::warn!(upstream, priority, "panic mode entered");
+    } else {
+        tracing::warn!(upstream, priority, "panic mode left");
+    }
+    #[cfg(feature = "metrics")]
+    metrics::gauge!("health_check.pool.panic", "upstream" => upstream.to_owned(), "priority" => priority.to_string())
+        .set(if entered { 1.0 } else { 0.0 });
+}
+
+/// A pool looked at its endpoints.
+pub(crate) fn members(upstream: &str, usable: usize, all: usize) {
+    tracing::trace!(upstream, usable, all, "endpoints");
+    #[cfg(feature = "metrics")]
+    for (state, number) in [("usable", usable), ("unusable", all - usable)] {
+        metrics::gauge!("health_check.pool.members", "upstream" => upstream.to_owned(), "state" => state)
+            .set(number as f64);
+    }
+}
+
+/// A pool's endpoints were replaced by those of somebody who knows.
+pub(crate) fn endpoints_changed(upstream: &str, added: usize, removed: usize) {
+    tracing::debug!(upstream, added, removed, "endpoints changed");
+}
+
+/// Where the endpoints are is not known now; the last known ones are kept.
+#[cfg(feature = "discover")]
+pub(crate) fn discovery_failed(upstream: &str, error: &dyn std::fmt::Display) {
+    tracing::warn!(upstream, error = %error, "discovery failed");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("health_check.pool.discovery_failures", "upstream" => upstream.to_owned())
+        .increment(1);
+}

@@ -4,6 +4,7 @@
 mod gate;
 mod monitor;
 mod passive;
+mod pool;
 mod stacks;
 
 use std::collections::VecDeque;

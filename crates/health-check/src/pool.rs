@@ -1,0 +1,266 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use http::{Request, Response};
+use portcullis_gateway_error::{Attempt, Audience, Classify, DefaultClassifier};
+use portcullis_timeout::Deadline;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::detection::LONGEST;
+use crate::pool::body::PoolBody;
+use crate::pool::future::{Call, PoolFuture};
+use crate::pool::shared::{Avoid, Picked, Shared};
+use crate::pool::waiting::Waiting;
+use crate::{Mode, telemetry};
+
+pub(crate) mod body;
+#[cfg(feature = "discover")]
+pub(crate) mod discover;
+pub(crate) mod future;
+pub(crate) mod load;
+pub(crate) mod member;
+pub(crate) mod priority;
+pub(crate) mod settings;
+pub(crate) mod shared;
+pub(crate) mod view;
+pub(crate) mod waiting;
+
+use self::member::{Member, MemberStatus};
+use self::settings::PoolSettings;
+
+/// The endpoints of one upstream as one service, which picks one of them for each call. Clones share them.
+///
+/// Of the endpoints that may be called, two are drawn by their weights, and the one that costs less is called: the power of two choices. The service of an endpoint is
+/// cloned for a call, and made ready then; where it is not ready at once, another endpoint is asked too, and whichever is ready first is called.
+///
+/// It is always ready: what a request says, as its [`Attempt`], has to do with which endpoint is picked. Where none may be called it answers by itself, as the
+/// [`Mode`] says: 503, or UNAVAILABLE for gRPC.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::convert::Infallible;
+/// use http::{Request, Response};
+/// use portcullis_health_check::{Health, Member, Pool, State};
+/// use tower::{ServiceExt, service_fn};
+///
+/// let answer = |name: &'static str| {
+///     service_fn(move |_: Request<String>| async move {
+///         Ok::<_, Infallible>(Response::builder().header("x-endpoint", name).body(String::new()).unwrap())
+///     })
+/// };
+/// let pool = Pool::new();
+/// pool.insert(Member::new("a", answer("a")).health(Health::fixed(State::Down)));
+/// pool.insert(Member::new("b", answer("b")));
+///
+/// let response = pool.clone().oneshot(Request::new(String::new())).await.unwrap();
+/// assert_eq!(response.headers()["x-endpoint"], "b");
+/// # }
+/// ```
+///
+/// # Cancel safety
+/// Dropping the future of a call drops the inner call, or its place in the queue of an endpoint that is not ready; it gives back the place of a trial that it may have. An
+/// endpoint that is taken out gets no calls any more; those in flight end undisturbed.
+pub struct Pool<S, C = DefaultClassifier> {
+    shared: Arc<Shared<S>>,
+    classifier: C,
+}
+
+// === impl Pool ===
+
+impl<S> Pool<S> {
+    /// A pool without endpoints, of the default settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_settings(PoolSettings::new())
+    }
+
+    pub(crate) fn with_settings(settings: PoolSettings) -> Self {
+        Self::of(Arc::new(Shared::new(settings)), DefaultClassifier)
+    }
+}
+
+impl<S, C> Pool<S, C> {
+    pub(crate) const fn of(shared: Arc<Shared<S>>, classifier: C) -> Self {
+        Self { shared, classifier }
+    }
+
+    #[cfg(feature = "discover")]
+    pub(crate) const fn shared(&self) -> &Arc<Shared<S>> {
+        &self.shared
+    }
+
+    /// Replaces what classifies errors and answers, where calls are looked at and for how slow an endpoint looks. Default: [`DefaultClassifier`].
+    #[must_use]
+    pub fn classifier<D>(self, classifier: D) -> Pool<S, D> {
+        Pool::of(self.shared, classifier)
+    }
+
+    /// Puts an endpoint in. One of the same name is replaced, and what was measured of it stays.
+    pub fn insert(&self, member: Member<S>) {
+        self.insert_all([member]);
+    }
+
+    /// Puts endpoints in, in one step.
+    pub fn insert_all(&self, members: impl IntoIterator<Item = Member<S>>) {
+        self.shared.change(|_| true, members);
+    }
+
+    /// Takes the endpoint of this name out; says whether it was there.
+    pub fn remove(&self, name: &str) -> bool {
+        let names = self.shared.names();
+        let was_there = names.iter().any(|other| **other == *name);
+        if was_there {
+            self.shared.change(|other| other != name, []);
+        }
+        was_there
+    }
+
+    /// Makes these the endpoints, in one step: those that are there stay as they are, new ones are made, and all others are taken out.
+    pub fn set<N, M>(&self, names: impl IntoIterator<Item = N>, make: M)
+    where
+        N: Into<Arc<str>>,
+        M: FnMut(&Arc<str>) -> Member<S>,
+    {
+        let wanted: BTreeSet<Arc<str>> = names.into_iter().map(Into::into).collect();
+        let there: BTreeSet<Arc<str>> = self.shared.names().into_iter().collect();
+        let (added, removed) = (wanted.difference(&there), there.difference(&wanted).count());
+        let added: Vec<_> = added.map(make).collect();
+        if added.is_empty() && removed == 0 {
+            return;
+        }
+        telemetry::endpoints_changed(&self.shared.settings.upstream, added.len(), removed);
+        self.shared.change(|name| wanted.contains(name), added);
+    }
+
+    /// Returns how many endpoints there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// Says whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns what is known of each endpoint, by the order of their names.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberStatus> {
+        self.shared.status()
+    }
+}
+
+impl<S: Clone, C: Clone> Pool<S, C> {
+    /// No endpoint may be called.
+    #[cold]
+    fn none_left<ReqBody>(&self, request: Request<ReqBody>) -> PoolFuture<S::Future, S, ReqBody, C>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        let shared = &self.shared;
+        let upstream = &shared.settings.upstream;
+        let audience = Audience::of(&request);
+        let Mode::Wait { limit } = shared.settings.mode else {
+            telemetry::refused(upstream, false);
+            let kept = &shared.kept;
+            let refusal = kept.unavailable(&shared.settings.name, audience, shared.again());
+            return PoolFuture::refused(refusal);
+        };
+        telemetry::waiting(upstream);
+        let end = Instant::now() + limit.min(LONGEST);
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let shared = Arc::clone(shared);
+        let waiting = Waiting::for_any(shared, self.classifier.clone(), request)
+            .until(end, deadline, audience);
+        PoolFuture::waiting(waiting)
+    }
+
+    /// The endpoint that was picked is not ready: another one is asked too.
+    #[cold]
+    fn not_ready<ReqBody>(
+        &self,
+        request: Request<ReqBody>,
+        first: Picked<S>,
+    ) -> PoolFuture<S::Future, S, ReqBody, C>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        let second = self.shared.pick(Avoid {
+            tried: request.extensions().get::<Attempt>(),
+            busy: Some(first.in_flight.load()),
+        });
+        let shared = Arc::clone(&self.shared);
+        let waiting = Waiting::for_any(shared, self.classifier.clone(), request);
+        PoolFuture::waiting(waiting.with([Some(first), second]))
+    }
+}
+
+impl<S, C, ReqBody, ResBody> Service<Request<ReqBody>> for Pool<S, C>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    C: Classify<S::Error> + Clone,
+{
+    type Response = Response<PoolBody<ResBody>>;
+    type Error = S::Error;
+    type Future = PoolFuture<S::Future, S, ReqBody, C>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let attempt = request.extensions().get::<Attempt>();
+        let picked = self.shared.pick(Avoid {
+            tried: attempt,
+            busy: None,
+        });
+        let Some(mut picked) = picked else {
+            return self.none_left(request);
+        };
+        // Most are ready at once. One that is not is asked again by the future, with its own waker; so is one that fails.
+        let mut cx = Context::from_waker(Waker::noop());
+        match picked.service.poll_ready(&mut cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) | Poll::Pending => return self.not_ready(request, picked),
+        }
+        if let Some(attempt) = attempt {
+            attempt.mark_tried(Arc::clone(&picked.in_flight.load().name));
+        }
+        let Picked {
+            mut service,
+            pass,
+            in_flight,
+            started,
+        } = picked;
+        let inner = service.call(request);
+        let call = Call::new(pass, in_flight, started, self.classifier.clone());
+        PoolFuture::called(inner, call)
+    }
+}
+
+impl<S> Default for Pool<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S, C: Clone> Clone for Pool<S, C> {
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.shared), self.classifier.clone())
+    }
+}
+
+impl<S, C> fmt::Debug for Pool<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("len", &self.len())
+            .field("settings", &self.shared.settings)
+            .finish_non_exhaustive()
+    }
+}

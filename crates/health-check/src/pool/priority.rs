@@ -1,0 +1,119 @@
+//! How calls are spread over groups of endpoints: Envoy's priority levels, overprovisioning and panic thresholds. No clock, no state.
+
+/// What one group gets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Share {
+    /// The part of all calls, 0 to 1.
+    pub(crate) part: f64,
+    /// Too few of it are left: its calls are spread over all of it.
+    pub(crate) panics: bool,
+}
+
+/// Shares for groups of so many endpoints that may be called, of so many, the first priority first. All zero where nothing may be called.
+pub(crate) fn shares(
+    groups: &[(usize, usize)],
+    overprovisioning: u32,
+    threshold: u8,
+) -> Vec<Share> {
+    let factor = f64::from(overprovisioning) / 100.0;
+    let health = |&(usable, all): &(usize, usize)| match all {
+        0 => 0.0,
+        _ => (factor * usable as f64 / all as f64).min(1.0),
+    };
+    let total = groups.iter().map(health).sum::<f64>().min(1.0);
+    // While there are enough of them anywhere, nobody panics.
+    let panics = |&(usable, all): &(usize, usize)| {
+        total < 1.0 && 100 * (usable as u128) < u128::from(threshold) * (all as u128)
+    };
+    let all: usize = groups.iter().map(|(_, all)| all).sum();
+    if all > 0 && groups.iter().all(panics) {
+        let share = |&(_, size): &(usize, usize)| Share {
+            part: size as f64 / all as f64,
+            panics: true,
+        };
+        return groups.iter().map(share).collect();
+    }
+    let mut left = 1.0_f64;
+    let share = |group: &(usize, usize)| {
+        let part = if total > 0.0 {
+            (health(group) / total).min(left)
+        } else {
+            0.0
+        };
+        left -= part;
+        Share {
+            part,
+            panics: panics(group),
+        }
+    };
+    groups.iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In per cent, of groups of a hundred.
+    fn parts(usable: &[usize], threshold: u8) -> (Vec<u32>, Vec<bool>) {
+        let groups: Vec<_> = usable.iter().map(|usable| (*usable, 100)).collect();
+        let shares = shares(&groups, 140, threshold);
+        let part = |share: &Share| format!("{:.0}", share.part * 100.0).parse().unwrap();
+        (
+            shares.iter().map(part).collect(),
+            shares.iter().map(|share| share.panics).collect(),
+        )
+    }
+
+    /// The tables of Envoy's documentation of priority levels.
+    #[test]
+    fn calls_spill_over_as_in_envoys_tables() {
+        for (usable, expected) in [
+            (&[100, 100][..], &[100, 0][..]),
+            (&[72, 100], &[100, 0]),
+            (&[71, 100], &[99, 1]),
+            (&[50, 100], &[70, 30]),
+            (&[25, 100], &[35, 65]),
+            (&[0, 100], &[0, 100]),
+            (&[25, 25], &[50, 50]),
+            (&[72, 72, 100], &[100, 0, 0]),
+            (&[71, 71, 100], &[99, 1, 0]),
+            (&[50, 50, 100], &[70, 30, 0]),
+            (&[25, 100, 100], &[35, 65, 0]),
+            (&[25, 25, 100], &[35, 35, 30]),
+            // 28.6; Envoy's table rounds it down, to have a hundred.
+            (&[25, 25, 20], &[36, 36, 29]),
+        ] {
+            assert_eq!(parts(usable, 0).0, expected, "{usable:?}");
+        }
+    }
+
+    /// The table of Envoy's documentation of panic thresholds.
+    #[test]
+    fn groups_panic_as_in_envoys_table() {
+        for (usable, expected, panics) in [
+            (&[72, 72][..], &[100, 0][..], &[false, false][..]),
+            (&[71, 71], &[99, 1], &[false, false]),
+            (&[50, 60], &[70, 30], &[false, false]),
+            (&[25, 100], &[35, 65], &[false, false]),
+            (&[25, 25], &[50, 50], &[true, true]),
+            (&[5, 65], &[7, 93], &[true, false]),
+            (&[0, 0], &[50, 50], &[true, true]),
+        ] {
+            let found = parts(usable, 50);
+            assert_eq!(found, (expected.to_vec(), panics.to_vec()), "{usable:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_shared_where_nothing_may_be_called() {
+        for (groups, threshold) in [(&[(0, 3), (0, 2)][..], 0), (&[(0, 0)], 50), (&[], 50)] {
+            let shares = shares(groups, 140, threshold);
+            assert!(shares.iter().all(|share| share.part == 0.0), "{groups:?}");
+        }
+        let uneven = shares(&[(0, 30), (0, 10)], 140, 50);
+        assert_eq!(
+            uneven.iter().map(|share| share.part).collect::<Vec<_>>(),
+            [0.75, 0.25]
+        );
+    }
+}

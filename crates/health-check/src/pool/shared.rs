@@ -1,0 +1,348 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portcullis_gateway_error::Attempt;
+#[cfg(feature = "discover")]
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::chance::Chance;
+use crate::changes::Changes;
+use crate::pass::Pass;
+use crate::pool::load::{InFlight, Load, Rules};
+use crate::pool::member::{Member, MemberStatus, Seat};
+use crate::pool::view::{Entry, Group, View, scale};
+use crate::refusal::Kept;
+use crate::{PoolSettings, telemetry};
+
+/// What the clones of a pool share.
+pub(crate) struct Shared<S> {
+    pub(crate) settings: PoolSettings,
+    pub(crate) kept: Kept,
+    rules: Rules,
+    pub(crate) chance: Chance,
+    /// Counts what makes the view out of date.
+    pub(crate) changes: Arc<Changes>,
+    view: ArcSwap<View<S>>,
+    seats: Mutex<Seats<S>>,
+    /// Those that follow changes of the endpoints; they end with the pool.
+    #[cfg(feature = "discover")]
+    pub(crate) tasks: Mutex<JoinSet<()>>,
+}
+
+/// All endpoints. In the order of their names, so that picks repeat for a seed.
+struct Seats<S> {
+    all: BTreeMap<Arc<str>, Arc<Seat<S>>>,
+    /// The priorities that panic.
+    panicking: BTreeSet<u32>,
+}
+
+/// An endpoint for a call.
+pub(crate) struct Picked<S> {
+    pub(crate) service: S,
+    pub(crate) pass: Option<Pass>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) started: Instant,
+}
+
+/// Which endpoints a pick should leave out, where it can.
+#[derive(Clone, Copy)]
+pub(crate) struct Avoid<'a> {
+    /// Those that earlier attempts went to.
+    pub(crate) tried: Option<&'a Attempt>,
+    /// One that is not ready.
+    pub(crate) busy: Option<&'a Load>,
+}
+
+// === impl Shared ===
+
+impl<S> Shared<S> {
+    pub(crate) fn new(settings: PoolSettings) -> Self {
+        Self {
+            rules: Rules::new(&settings),
+            chance: Chance::new(settings.seed),
+            settings,
+            kept: Kept::default(),
+            changes: Arc::default(),
+            view: ArcSwap::from_pointee(View::empty()),
+            seats: Mutex::new(Seats {
+                all: BTreeMap::new(),
+                panicking: BTreeSet::new(),
+            }),
+            #[cfg(feature = "discover")]
+            tasks: Mutex::default(),
+        }
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats<S>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts endpoints in and takes others out, in one step. One of a name that is there already keeps its statistics.
+    pub(crate) fn change(
+        &self,
+        keep: impl Fn(&str) -> bool,
+        insert: impl IntoIterator<Item = Member<S>>,
+    ) {
+        let now = Instant::now();
+        let insert: Vec<_> = insert.into_iter().collect();
+        let mut seats = self.seats();
+        seats.all.retain(|name, _| keep(name));
+        // Where all are new, none has to wait for the others.
+        let first = seats.all.is_empty();
+        for member in insert {
+            let name = Arc::clone(&member.name);
+            let old = seats.all.get(&name);
+            let load = old.map(|old| Arc::clone(&old.load)).unwrap_or_else(|| {
+                let load = Load::new(Arc::clone(&name), self.rules);
+                if !first && self.settings.slow_start.is_some() {
+                    load.warm_up(now);
+                }
+                Arc::new(load)
+            });
+            let usable = old.is_none_or(|old| old.is_usable());
+            member.watch(&self.changes);
+            let seat = Seat::new(&self.settings.upstream, member, load, usable);
+            seats.all.insert(name, Arc::new(seat));
+        }
+        self.rebuild(&mut seats, now);
+        drop(seats);
+        // Who waits for an endpoint looks again.
+        self.changes.tell();
+    }
+
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.seats().all.keys().cloned().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.seats().all.len()
+    }
+
+    pub(crate) fn status(&self) -> Vec<MemberStatus> {
+        let now = Instant::now();
+        let seats: Vec<_> = self.seats().all.values().cloned().collect();
+        let status = |seat: Arc<Seat<S>>| MemberStatus {
+            name: Arc::clone(&seat.member.name),
+            weight: seat.member.weight,
+            priority: seat.member.priority,
+            usable: seat.member.look().0,
+            pending: seat.load.pending(),
+            latency: seat.load.latency(now),
+        };
+        seats.into_iter().map(status).collect()
+    }
+
+    /// Makes the view anew, and says what has changed.
+    fn rebuild(&self, seats: &mut Seats<S>, now: Instant) {
+        // Before the look: what changes during it makes another view.
+        let count = self.changes.count();
+        for seat in seats.all.values() {
+            let (usable, _) = seat.member.look();
+            if usable && !seat.usable.swap(usable, Ordering::Relaxed) {
+                if self.settings.slow_start.is_some() {
+                    seat.load.warm_up(now);
+                }
+            } else if !usable {
+                seat.usable.store(false, Ordering::Relaxed);
+            }
+        }
+        let view = View::new(seats.all.values(), &self.settings, count, now);
+        let panicking: BTreeSet<u32> = view
+            .groups
+            .iter()
+            .filter(|group| group.panics)
+            .map(|group| group.priority)
+            .collect();
+        for priority in panicking.symmetric_difference(&seats.panicking) {
+            let entered = panicking.contains(priority);
+            telemetry::panic(&self.settings.upstream, *priority, entered);
+        }
+        let usable = seats.all.values().filter(|seat| seat.is_usable()).count();
+        telemetry::members(&self.settings.upstream, usable, seats.all.len());
+        seats.panicking = panicking;
+        self.view.store(Arc::new(view));
+    }
+
+    /// Makes the view anew where it is out of date. Where another call is about it, the old one will do: what it says is asked again before an endpoint is called.
+    #[cold]
+    fn refresh(&self, now: Instant) {
+        if let Ok(mut seats) = self.seats.try_lock() {
+            self.rebuild(&mut seats, now);
+        }
+    }
+
+    /// When the view is out of date by itself, and how many changes it was made from.
+    pub(crate) fn seen(&self) -> (u64, Option<Instant>) {
+        let view = self.view.load();
+        (view.count, view.due)
+    }
+
+    /// The time until an endpoint is looked at again, where somebody knows.
+    pub(crate) fn again(&self) -> Option<Duration> {
+        let seats = self.seats();
+        let seats = seats.all.values();
+        let next = seats.filter_map(|seat| {
+            let Member {
+                health, passive, ..
+            } = &seat.member;
+            match health {
+                Some(health) if !health.is_up() => health.next_check(),
+                _ => {
+                    let due = passive.as_ref()?.due()?;
+                    Some(due.saturating_duration_since(Instant::now()))
+                }
+            }
+        });
+        next.min()
+    }
+}
+
+impl<S: Clone> Shared<S> {
+    /// Picks an endpoint: one of two that are drawn. The same few steps however many there are.
+    #[inline]
+    pub(crate) fn pick(&self, avoid: Avoid<'_>) -> Option<Picked<S>> {
+        let now = Instant::now();
+        let mut view = self.view.load();
+        if view.count != self.changes.count() || view.due.is_some_and(|due| due <= now) {
+            drop(view);
+            self.refresh(now);
+            view = self.view.load();
+        }
+        let random = self.chance.next();
+        if let [group] = &*view.groups
+            && avoid.is_nothing()
+            && let Some(picked) = self.pick_of(group, random, now, avoid)
+        {
+            return Some(picked);
+        }
+        self.pick_anywhere(&view, random, now, avoid)
+    }
+
+    #[inline(never)]
+    fn pick_anywhere(
+        &self,
+        view: &View<S>,
+        random: u64,
+        now: Instant,
+        avoid: Avoid<'_>,
+    ) -> Option<Picked<S>> {
+        let busy = Avoid {
+            tried: None,
+            ..avoid
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "32 random bits")]
+        let chosen = view.group(self.chance.next() as u32);
+        for avoid in [avoid, busy] {
+            let picked = chosen.and_then(|(_, group)| self.pick_of(group, random, now, avoid));
+            if picked.is_some() {
+                return picked;
+            }
+            let is_chosen = |index| chosen.is_some_and(|(chosen, _)| chosen == index);
+            let others = view.groups.iter().enumerate();
+            let mut others = others.filter(|(index, _)| !is_chosen(*index));
+            let picked = others.find_map(|(_, group)| self.pick_of(group, random, now, avoid));
+            if picked.is_some() || avoid.tried.is_none() {
+                return picked;
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn pick_of(
+        &self,
+        group: &Group<S>,
+        random: u64,
+        now: Instant,
+        avoid: Avoid<'_>,
+    ) -> Option<Picked<S>> {
+        for seat in &group.trials {
+            if !avoid.covers(seat)
+                && let Some(pass) = seat.member.enter(false)
+            {
+                return Some(Picked::new(seat, pass, now));
+            }
+        }
+        let entries = &group.table.entries;
+        let enter = |entry: &Entry<S>| {
+            if avoid.covers(&entry.seat) {
+                return None;
+            }
+            let pass = entry.seat.member.enter(group.anyway)?;
+            Some(Picked::new(&entry.seat, pass, now))
+        };
+        if entries.len() > 1 {
+            let (first, second) = group.table.draw_two(random, || self.chance.next());
+            let (first, second) = (entries.get(first)?, entries.get(second)?);
+            let picked = if self.prefers(first, second, now) {
+                enter(first).or_else(|| enter(second))
+            } else {
+                enter(second).or_else(|| enter(first))
+            };
+            if picked.is_some() {
+                return picked;
+            }
+        }
+        // What was drawn does not do: the first that does, from anywhere on.
+        let start = scale((random >> 32) as u32, entries.len());
+        let (before, after) = entries.split_at_checked(start)?;
+        after.iter().chain(before).find_map(enter)
+    }
+
+    /// Whether the first of two is called: where they cost the same, it is.
+    #[inline]
+    fn prefers(&self, first: &Entry<S>, second: &Entry<S>, now: Instant) -> bool {
+        let cost = |entry: &Entry<S>| entry.seat.load.cost(now, entry.crowd);
+        let prefers = cost(first) <= cost(second);
+        if self.settings.slow_start.is_none() {
+            return prefers;
+        }
+        let chosen = if prefers { first } else { second };
+        match chosen.seat.load.warmth(now, &self.settings) {
+            // The rest of its share is the other's.
+            Some(part) if !self.chance.happens_by(part) => !prefers,
+            _ => prefers,
+        }
+    }
+}
+
+// === impl Picked ===
+
+impl<S: Clone> Picked<S> {
+    #[inline]
+    fn new(seat: &Seat<S>, pass: Option<Pass>, started: Instant) -> Self {
+        seat.picked();
+        Self {
+            service: seat.member.service.clone(),
+            pass,
+            in_flight: seat.load.begin(),
+            started,
+        }
+    }
+}
+
+// === impl Avoid ===
+
+impl Avoid<'_> {
+    #[inline]
+    const fn is_nothing(&self) -> bool {
+        self.tried.is_none() && self.busy.is_none()
+    }
+
+    #[inline]
+    fn covers<S>(&self, seat: &Seat<S>) -> bool {
+        !self.is_nothing() && self.matches(&seat.load)
+    }
+
+    #[inline(never)]
+    fn matches(&self, load: &Arc<Load>) -> bool {
+        let is_busy = self
+            .busy
+            .is_some_and(|busy| std::ptr::eq(busy, Arc::as_ptr(load)));
+        is_busy || self.tried.is_some_and(|tried| tried.has_tried(&load.name))
+    }
+}

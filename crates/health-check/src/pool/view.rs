@@ -1,0 +1,248 @@
+//! What picks look at: made anew when something has changed, and then only read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::pool::member::Seat;
+use crate::pool::priority::shares;
+use crate::{Mode, PoolSettings};
+
+/// The endpoints as they were when this many changes were counted.
+pub(crate) struct View<S> {
+    pub(crate) count: u64,
+    /// When it is out of date by itself: the first ejection is over then.
+    pub(crate) due: Option<Instant>,
+    /// The first priority first.
+    pub(crate) groups: Box<[Group<S>]>,
+}
+
+/// The endpoints of one priority.
+pub(crate) struct Group<S> {
+    pub(crate) priority: u32,
+    /// Its calls are those whose number is below this, and not below that of the one before.
+    below: u64,
+    /// Too few of it are left.
+    pub(crate) panics: bool,
+    /// Its calls are spread over all of it, whatever the health.
+    pub(crate) anyway: bool,
+    /// The ejections of these are over, and a call finds out.
+    pub(crate) trials: Box<[Arc<Seat<S>>]>,
+    pub(crate) table: Table<S>,
+}
+
+/// Endpoints that are drawn by their weights, in one step however many there are: an alias table (Vose).
+pub(crate) struct Table<S> {
+    pub(crate) entries: Box<[Entry<S>]>,
+    /// All weights are the same.
+    even: bool,
+}
+
+pub(crate) struct Entry<S> {
+    pub(crate) seat: Arc<Seat<S>>,
+    /// How much one call in flight counts: more the lighter it is.
+    pub(crate) crowd: f32,
+    /// A draw below this is this one, any other is the alias.
+    threshold: u32,
+    alias: usize,
+}
+
+const ALL: u64 = 1 << 32;
+
+// === impl View ===
+
+impl<S> View<S> {
+    pub(crate) fn empty() -> Self {
+        Self {
+            count: 0,
+            due: None,
+            groups: Box::default(),
+        }
+    }
+
+    pub(crate) fn new<'a>(
+        seats: impl Iterator<Item = &'a Arc<Seat<S>>>,
+        settings: &PoolSettings,
+        count: u64,
+        now: Instant,
+    ) -> Self
+    where
+        S: 'a,
+    {
+        let observe = matches!(settings.mode, Mode::Observe);
+        let mut due: Option<Instant> = None;
+        // All, those that get calls, and those that get a trial.
+        type Found<S> = [Vec<Arc<Seat<S>>>; 3];
+        let mut found: BTreeMap<u32, Found<S>> = BTreeMap::new();
+        for seat in seats {
+            let [all, regular, trials] = found.entry(seat.member.priority).or_default();
+            all.push(Arc::clone(seat));
+            match seat.member.look() {
+                _ if observe => regular.push(Arc::clone(seat)),
+                (true, false) => regular.push(Arc::clone(seat)),
+                (true, true) => trials.push(Arc::clone(seat)),
+                (false, _) => {
+                    let over = seat
+                        .member
+                        .passive
+                        .as_ref()
+                        .and_then(|passive| passive.due());
+                    let over = over.filter(|over| *over > now);
+                    due = due.into_iter().chain(over).min();
+                }
+            }
+        }
+        let sizes: Vec<_> = found
+            .values()
+            .map(|[all, regular, trials]| (regular.len() + trials.len(), all.len()))
+            .collect();
+        let shares = shares(&sizes, settings.overprovisioning, settings.panic_threshold);
+        // Rounding leaves no call without a group.
+        let last = shares.iter().rposition(|share| share.part > 0.0);
+        let mut part = 0.0;
+        let groups = found.into_iter().zip(shares).enumerate();
+        let groups = groups.map(|(index, ((priority, [all, regular, trials]), share))| {
+            part += share.part;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "0 to 2^32"
+            )]
+            let below = match last {
+                Some(last) if index >= last => ALL,
+                _ => (part * ALL as f64) as u64,
+            };
+            Group {
+                priority,
+                below,
+                panics: share.panics,
+                anyway: share.panics || observe,
+                trials: trials.into(),
+                table: Table::new(if share.panics { all } else { regular }),
+            }
+        });
+        Self {
+            count,
+            due,
+            groups: groups.collect(),
+        }
+    }
+
+    /// The group that gets the call of this number.
+    #[inline]
+    pub(crate) fn group(&self, number: u32) -> Option<(usize, &Group<S>)> {
+        let number = u64::from(number);
+        let mut groups = self.groups.iter().enumerate();
+        groups.find(|(_, group)| number < group.below)
+    }
+}
+
+// === impl Table ===
+
+impl<S> Table<S> {
+    fn new(seats: Vec<Arc<Seat<S>>>) -> Self {
+        let weight = |seat: &Arc<Seat<S>>| f64::from(seat.member.weight.get());
+        let mean = seats.iter().map(weight).sum::<f64>() / seats.len().max(1) as f64;
+        let even = seats
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a.member.weight == b.member.weight));
+        // What each has of a column, and who has too much and too little.
+        let mut scaled: Vec<f64> = seats.iter().map(|seat| weight(seat) / mean).collect();
+        let mut slots: Vec<(u32, usize)> =
+            (0..seats.len()).map(|index| (u32::MAX, index)).collect();
+        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
+            (0..seats.len()).partition(|index| scaled.get(*index).is_some_and(|part| *part < 1.0));
+        while let (Some(low), Some(high)) = (small.pop(), large.last().copied()) {
+            let part = scaled.get(low).copied().unwrap_or(1.0);
+            if let Some(slot) = slots.get_mut(low) {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "0 to 2^32"
+                )]
+                let threshold = (part * ALL as f64) as u32;
+                *slot = (threshold, high);
+            }
+            if let Some(rest) = scaled.get_mut(high) {
+                *rest -= 1.0 - part;
+                if *rest < 1.0 {
+                    large.pop();
+                    small.push(high);
+                }
+            }
+        }
+        let entries = seats.into_iter().zip(slots);
+        let entries = entries.map(|(seat, (threshold, alias))| Entry {
+            #[expect(clippy::cast_possible_truncation, reason = "near enough")]
+            crowd: (mean / weight(&seat)) as f32,
+            seat,
+            threshold,
+            alias,
+        });
+        Self {
+            entries: entries.collect(),
+            even,
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The one that a draw of 64 bits stands for.
+    #[inline]
+    pub(crate) fn draw(&self, random: u64) -> usize {
+        let index = scale((random >> 32) as u32, self.len());
+        if self.even {
+            return index;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+        let low = random as u32;
+        match self.entries.get(index) {
+            Some(entry) if low > entry.threshold => entry.alias,
+            _ => index,
+        }
+    }
+
+    /// Two that differ, of at least two: the first by its weight, and the second too, unless that is the same again and again.
+    #[inline]
+    pub(crate) fn draw_two(&self, random: u64, mut next: impl FnMut() -> u64) -> (usize, usize) {
+        if !self.even {
+            let first = self.draw(random);
+            for _ in 0..REDRAWS {
+                let second = self.draw(next());
+                if second != first {
+                    return (first, second);
+                }
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "32 random bits")]
+            let low = next() as u32;
+            return (first, self.other(first, low));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+        let low = random as u32;
+        let first = self.draw(random);
+        (first, self.other(first, low))
+    }
+
+    /// Any but this one.
+    #[inline]
+    fn other(&self, first: usize, random: u32) -> usize {
+        let second = first + 1 + scale(random, self.len().saturating_sub(1));
+        if second < self.len() {
+            second
+        } else {
+            second - self.len()
+        }
+    }
+}
+
+/// How often a second endpoint is drawn by weight until it is another one.
+const REDRAWS: usize = 3;
+
+/// A number below this, as likely as the random bits are.
+#[inline]
+pub(crate) const fn scale(random: u32, below: usize) -> usize {
+    ((random as u64 as u128 * below as u128) >> 32) as usize
+}

@@ -1,0 +1,231 @@
+//! Which endpoints are picked from, and what is answered where there is none.
+
+use portcullis_health_check::{
+    Balancing, Health, Mode, OutlierDetection, Outliers, PassiveHealth, PassiveState, State,
+};
+use portcullis_timeout::Deadline;
+use tokio::time::Instant;
+
+use super::*;
+use crate::{Look, Script, monitor};
+
+fn outliers() -> Outliers {
+    OutlierDetection::new()
+        .success_rate(None)
+        .failure_percentage(None)
+        .max_ejection_percent(100)
+        .ejection_jitter(Duration::ZERO)
+        .start()
+}
+
+/// With outlier detection for each.
+fn watched<const N: usize>(
+    settings: PoolSettings,
+    upstreams: [&Upstream; N],
+) -> (Pool<Upstream>, [PassiveHealth; N]) {
+    let outliers = outliers();
+    let healths = upstreams.map(|upstream| outliers.endpoint(upstream.name));
+    let pool = settings.pool();
+    for (upstream, health) in upstreams.into_iter().zip(&healths) {
+        pool.insert(upstream.member().passive(health.clone()));
+    }
+    (pool, healths)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_down_gets_no_calls_until_it_is_up() {
+    let [a, b] = ["a", "b"].map(Upstream::new);
+    let script = Script::new(&[Look::Down]);
+    let health = monitor(&script).start();
+    let pool = settings().pool();
+    pool.insert_all([a.member().health(health.clone()), b.member()]);
+    health.wait_for(State::Down).await;
+
+    assert_eq!(spread(&pool, 100).await.get("a"), None);
+
+    script.then(Look::Up);
+    health.wait_for(State::Up).await;
+    assert!(spread(&pool, 100).await.get("a") > Some(&20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_fails_is_ejected_and_one_trial_brings_it_back() {
+    let [a, b] = ["a", "b"].map(Upstream::new);
+    // By latency, one that fails is left alone before it is ejected.
+    let settings = settings().balancing(Balancing::LeastPending);
+    let (pool, [health, _]) = watched(settings, [&a, &b]);
+    a.answers(502);
+    while health.status().state == PassiveState::Healthy {
+        ask(&pool).await;
+    }
+
+    assert_eq!(
+        spread(&pool, 100).await,
+        BTreeMap::from([("b".to_owned(), 100)])
+    );
+    // The trial fails, and the next is later.
+    tokio::time::advance(Duration::from_secs(30)).await;
+    let spread_then = spread(&pool, 100).await;
+    assert_eq!(spread_then.get("a"), Some(&1), "{spread_then:?}");
+    // The trial succeeds.
+    a.answers(200);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(name(&ask(&pool).await), "a", "the first call is the trial");
+    assert_eq!(health.status().state, PassiveState::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_is_under_way_is_the_only_one() {
+    let [a, b] = ["a", "b"].map(|name| Upstream::new(name).takes(100));
+    // By latency, one that fails is left alone before it is ejected.
+    let settings = settings().balancing(Balancing::LeastPending);
+    let (pool, [health, _]) = watched(settings, [&a, &b]);
+    a.answers(502);
+    while health.status().state == PassiveState::Healthy {
+        ask(&pool).await;
+    }
+    tokio::time::advance(Duration::from_secs(30)).await;
+    let before = a.calls();
+
+    let calls: Vec<_> = (0..20).map(|_| pool.clone().call(request())).collect();
+
+    assert_eq!(a.calls() - before, 1);
+    // Dropped, it gives the place back.
+    drop(calls);
+    let _again = pool.clone().call(request());
+    assert_eq!(a.calls() - before, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_few_left_is_panic_and_calls_go_to_all() {
+    let upstreams = ["a", "b", "c", "d"].map(Upstream::new);
+    let pool = settings().pool();
+    for (upstream, state) in
+        upstreams
+            .iter()
+            .zip([State::Down, State::Down, State::Down, State::Up])
+    {
+        pool.insert(upstream.member().health(Health::fixed(state)));
+    }
+    assert_eq!(spread(&pool, 200).await.len(), 4, "a quarter is up");
+
+    pool.insert(upstreams[2].member().health(Health::fixed(State::Up)));
+    let spread = spread(&pool, 200).await;
+    assert_eq!(spread.keys().collect::<Vec<_>>(), ["c", "d"], "half is up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_spill_over_to_the_next_priority() {
+    let names = ["a", "b", "c", "d"];
+    let first = names.map(Upstream::new);
+    let backup = Upstream::new("backup");
+    let pool = settings().pool();
+    pool.insert(backup.member().priority(1));
+    pool.insert_all(first.iter().map(Upstream::member));
+    assert_eq!(spread(&pool, 200).await.get("backup"), None);
+
+    // Half of them: 1.4 x 50 % = 70 %.
+    for upstream in &first[..2] {
+        pool.insert(upstream.member().health(Health::fixed(State::Down)));
+    }
+    let calls = spread(&pool, 4000).await;
+    let spilled = calls.get("backup").copied().unwrap_or_default();
+    assert!((1100..=1300).contains(&spilled), "{calls:?}");
+
+    for upstream in &first[2..] {
+        pool.insert(upstream.member().health(Health::fixed(State::Down)));
+    }
+    let calls = spread(&pool, 100).await;
+    assert_eq!(calls.get("backup"), Some(&100), "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_none_is_left_it_answers_at_once() {
+    let down = || {
+        Upstream::new("a")
+            .member()
+            .health(Health::fixed(State::Down))
+    };
+    for members in [vec![], vec![down()]] {
+        let pool = settings().panic_threshold(0).pool();
+        pool.insert_all(members);
+
+        let answer = ask(&pool).await;
+
+        assert_eq!(answer.status(), 503);
+        assert_eq!(answer.headers()["retry-after"], "1");
+        let status = &answer.headers()["proxy-status"];
+        assert_eq!(status, "portcullis;error=destination_unavailable");
+    }
+    let mut grpc = request();
+    grpc.headers_mut()
+        .insert("content-type", "application/grpc".parse().unwrap());
+    let answer = settings().pool::<Upstream>().oneshot(grpc).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["grpc-status"], "14");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_says_when_an_ejection_is_over() {
+    let a = Upstream::new("a");
+    let (pool, _healths) = watched(settings().panic_threshold(0), [&a]);
+    a.answers(503);
+    for _ in 0..5 {
+        ask(&pool).await;
+    }
+    tokio::time::advance(Duration::from_secs(10)).await;
+
+    let answer = ask(&pool).await;
+
+    assert_eq!(answer.headers()["retry-after"], "20");
+    assert_eq!(a.calls(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_wait_for_an_endpoint_and_go_on_when_there_is_one() {
+    let limit = Duration::from_secs(60);
+    let settings = settings().panic_threshold(0).mode(Mode::Wait { limit });
+    let pool: Pool<Upstream> = settings.clone().pool();
+    let call = tokio::spawn(pool.clone().oneshot(request()));
+    settle_tasks().await;
+    assert!(!call.is_finished());
+    pool.insert(Upstream::new("a").member());
+    assert_eq!(name(&call.await.unwrap().unwrap()), "a");
+
+    // One that is ejected is tried when its time is over.
+    let b = Upstream::new("b");
+    let (pool, _healths) = watched(settings, [&b]);
+    b.answers(503);
+    for _ in 0..5 {
+        ask(&pool).await;
+    }
+    b.answers(200);
+    let started = Instant::now();
+    assert_eq!(name(&ask(&pool).await), "b");
+    assert_eq!(started.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_ends_at_its_limit_or_at_the_deadline() {
+    let limit = Duration::from_secs(60);
+    let pool: Pool<Upstream> = settings().mode(Mode::Wait { limit }).pool();
+    let started = Instant::now();
+    assert_eq!(ask(&pool).await.status(), 503);
+    assert_eq!(started.elapsed().as_secs(), 60);
+
+    let mut request = request();
+    let deadline = Deadline::after(Duration::from_secs(5));
+    request.extensions_mut().insert(deadline);
+    let answer = pool.oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 504);
+    assert_eq!(started.elapsed().as_secs(), 65);
+}
+
+#[tokio::test(start_paused = true)]
+async fn observed_endpoints_are_called_whatever_their_health() {
+    let a = Upstream::new("a");
+    let pool = settings().panic_threshold(0).mode(Mode::Observe).pool();
+    pool.insert(a.member().health(Health::fixed(State::Down)));
+
+    assert_eq!(name(&ask(&pool).await), "a");
+}

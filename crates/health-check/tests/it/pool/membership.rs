@@ -1,0 +1,215 @@
+//! Endpoints come and go.
+
+use std::sync::atomic::AtomicBool;
+
+use portcullis_health_check::{Health, State};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_keeps_its_statistics() {
+    let [a, b, c] = ["a", "b", "c"].map(|name| Upstream::new(name).takes(40));
+    let pool = pool_of(settings(), [&a, &b]);
+    spread(&pool, 10).await;
+    let held = ask(&pool).await;
+    let of = |name: &str| {
+        let members = pool.members();
+        members.into_iter().find(|member| *member.name == *name)
+    };
+    let before = of("a").unwrap();
+    assert!(before.latency.is_some());
+
+    // As a name that is resolved again, and as one that is said again.
+    pool.set(["a", "c"], |name| {
+        assert_eq!(&**name, "c", "only new ones are made");
+        c.member()
+    });
+    pool.insert(a.member().priority(1));
+
+    let after = of("a").unwrap();
+    assert_eq!(
+        (after.pending, after.latency),
+        (before.pending, before.latency)
+    );
+    assert_eq!((after.priority, of("b"), pool.len()), (1, None, 2));
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_taken_out_ends_its_calls_undisturbed() {
+    let a = Upstream::new("a").takes(100);
+    let pool = pool_of(settings(), [&a]);
+    let call = tokio::spawn(pool.clone().call(request()));
+    settle_tasks().await;
+
+    assert!(pool.remove("a"));
+    assert!(!pool.remove("a"));
+
+    assert_eq!(ask(&pool).await.status(), 503, "it gets no calls any more");
+    assert_eq!(name(&call.await.unwrap().unwrap()), "a");
+    assert!(pool.is_empty());
+}
+
+/// While endpoints come, go and turn, each call is answered by one that was there or, where there was none, refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_call_is_lost_while_endpoints_change() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let upstreams = names.map(Upstream::new);
+    let pool: Pool<Upstream> = PoolSettings::new().pool();
+    pool.insert(upstreams[0].member());
+    let over = Arc::new(AtomicBool::new(false));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (pool, over) = (pool.clone(), Arc::clone(&over));
+        callers.spawn(async move {
+            let mut calls = 0_u64;
+            while !over.load(Ordering::Relaxed) {
+                // The first stays, so that there always is one.
+                assert_eq!(ask(&pool).await.status(), 200);
+                calls += 1;
+                tokio::task::yield_now().await;
+            }
+            calls
+        });
+    }
+    for round in 0..2000_usize {
+        let upstream = &upstreams[1 + round % 5];
+        match round % 3 {
+            0 => drop(pool.remove(upstream.name)),
+            1 => pool.insert(upstream.member().health(Health::fixed(State::Down))),
+            _ => pool.insert(upstream.member()),
+        }
+        tokio::task::yield_now().await;
+    }
+    over.store(true, Ordering::Relaxed);
+
+    let calls: u64 = callers.join_all().await.into_iter().sum();
+
+    let seen: u64 = upstreams.iter().map(Upstream::calls).sum();
+    assert_eq!(calls, seen);
+    assert!(pool.members().iter().all(|member| member.pending == 0));
+}
+
+#[cfg(feature = "discover")]
+mod discovered {
+    use std::pin::Pin;
+    use std::task::Context;
+
+    use portcullis_health_check::{HealthyDiscover, OutlierDetection};
+    use tokio::sync::mpsc;
+    use tokio_test::task;
+    use tower::balance::p2c::Balance;
+    use tower::discover::{Change, Discover};
+    use tower::load::{CompleteOnResponse, PendingRequestsDiscover};
+
+    use super::*;
+    use crate::{Look, Script, monitor};
+
+    type Changed = Result<Change<&'static str, Upstream>, &'static str>;
+
+    struct Channel(mpsc::UnboundedReceiver<Changed>);
+
+    impl futures_core::Stream for Channel {
+        type Item = Changed;
+
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Changed>> {
+            self.0.poll_recv(cx)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pool_follows_what_is_discovered() {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let send = |change| sender.send(change).unwrap();
+        let pool: Pool<Upstream> = settings().pool();
+        pool.discover(Channel(receiver));
+        let names = || -> Vec<_> {
+            let members = pool.members().into_iter();
+            members.map(|member| member.name.to_string()).collect()
+        };
+        send(Ok(Change::Insert("a", Upstream::new("a"))));
+        send(Ok(Change::Insert("b", Upstream::new("b"))));
+        settle_tasks().await;
+        assert_eq!(names(), ["a", "b"]);
+
+        send(Ok(Change::Insert("c", Upstream::new("c"))));
+        send(Ok(Change::Remove("a")));
+        send(Err("the registry is away"));
+        settle_tasks().await;
+        assert_eq!(names(), ["b", "c"], "the last known ones are kept");
+
+        send(Ok(Change::Remove("b")));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(names(), ["c"], "and it is asked again");
+
+        drop(pool);
+        settle_tasks().await;
+        assert!(sender.is_closed(), "the task ends with the pool");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn towers_balance_gets_those_that_are_up() {
+        let script = Script::new(&[Look::Up]);
+        let health = monitor(&script).start();
+        health.wait_for(State::Up).await;
+        let outliers = OutlierDetection::new().max_ejection_percent(100).start();
+        let passive = outliers.endpoint("b");
+        let discover = HealthyDiscover::new([
+            Upstream::new("a").member().health(health.clone()),
+            Upstream::new("b").member().passive(passive.clone()),
+        ]);
+        let mut balance = Balance::<_, Request<Body>>::new(PendingRequestsDiscover::new(
+            discover,
+            CompleteOnResponse::default(),
+        ));
+        let ready =
+            async |balance: &mut Balance<PendingRequestsDiscover<HealthyDiscover<_>>, _>| {
+                poll_fn(|cx| balance.poll_ready(cx)).await.unwrap();
+                balance.len()
+            };
+        assert_eq!(ready(&mut balance).await, 2);
+
+        script.then(Look::Down);
+        health.wait_for(State::Down).await;
+        assert_eq!(ready(&mut balance).await, 1, "a is down");
+
+        for _ in 0..5 {
+            if let portcullis_health_check::Admission::Pass(pass) = passive.admit() {
+                pass.settle(portcullis_health_check::Observed::GatewayFailure);
+            }
+        }
+        script.then(Look::Up);
+        health.wait_for(State::Up).await;
+        assert_eq!(ready(&mut balance).await, 1, "a is up, b is ejected");
+        assert_eq!(
+            balance.call(request()).await.unwrap().headers()["x-endpoint"],
+            "a"
+        );
+        tokio::time::sleep(Duration::from_secs(34)).await;
+        assert_eq!(ready(&mut balance).await, 2, "b may be tried");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_wakes_who_waits_for_it() {
+        let script = Script::new(&[Look::Up]);
+        let health = monitor(&script).start();
+        health.wait_for(State::Up).await;
+        let members = [Upstream::new("a").member().health(health.clone())];
+        let mut discover = HealthyDiscover::new(members);
+        let mut next = task::spawn(poll_fn(move |cx| Pin::new(&mut discover).poll_discover(cx)));
+        assert!(matches!(
+            next.poll(),
+            Poll::Ready(Some(Ok(Change::Insert(..))))
+        ));
+        assert!(next.poll().is_pending());
+
+        script.then(Look::Down);
+        health.wait_for(State::Down).await;
+
+        assert!(next.is_woken());
+        assert!(matches!(
+            next.poll(),
+            Poll::Ready(Some(Ok(Change::Remove(_))))
+        ));
+    }
+}
