@@ -115,8 +115,8 @@ mod window;
 pub use crate::body::ResponseBody;
 #[cfg(feature = "config")]
 pub use crate::config::{
-    Config, EnforcingConfig, FailurePercentageConfig, GateConfig, ModeConfig,
-    OutlierDetectionConfig, SuccessRateConfig,
+    BalancingConfig, Config, EndpointConfig, EnforcingConfig, FailurePercentageConfig, GateConfig,
+    ModeConfig, OutlierDetectionConfig, PoolConfig, SlowStartConfig, SuccessRateConfig,
 };
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};
