@@ -130,6 +130,11 @@ impl Load {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
+    /// It is back: what it was like before it failed says nothing now, and would keep calls away from it.
+    pub(crate) fn forget(&self) {
+        self.latency.store(0, Ordering::Relaxed);
+    }
+
     /// It is new, or back: its share grows from now on.
     pub(crate) fn warm_up(&self, now: Instant) {
         let since = u64::from(self.rules.millis(now));

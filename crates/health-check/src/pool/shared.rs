@@ -143,6 +143,7 @@ impl<S> Shared<S> {
         for seat in seats.all.values() {
             let (usable, _) = seat.member.look();
             if usable && !seat.usable.swap(usable, Ordering::Relaxed) {
+                seat.load.forget();
                 if self.settings.slow_start.is_some() {
                     seat.load.warm_up(now);
                 }

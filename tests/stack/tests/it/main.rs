@@ -7,6 +7,7 @@
 mod clients;
 mod gateway;
 mod nginx;
+mod pools;
 mod processes;
 mod retry_connections;
 mod retry_haproxy;

@@ -49,6 +49,28 @@ async fn one_that_is_down_gets_no_calls_until_it_is_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_back_is_measured_anew() {
+    let [a, b] = [Upstream::new("a").takes(5000), Upstream::new("b").takes(10)];
+    let script = Script::new(&[Look::Up]);
+    let health = monitor(&script).start();
+    health.wait_for(State::Up).await;
+    let pool = settings().pool();
+    pool.insert_all([a.member().health(health.clone()), b.member()]);
+    assert_eq!(spread(&pool, 100).await.get("a"), Some(&1), "it is slow");
+    script.then(Look::Down);
+    health.wait_for(State::Down).await;
+    ask(&pool).await;
+    let a = a.takes(5);
+
+    script.then(Look::Up);
+    health.wait_for(State::Up).await;
+
+    let spread = spread(&pool, 100).await;
+    assert!(spread.get("a") > Some(&90), "{spread:?}");
+    assert!(a.calls() > 90);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_fails_is_ejected_and_one_trial_brings_it_back() {
     let [a, b] = ["a", "b"].map(Upstream::new);
     // By latency, one that fails is left alone before it is ejected.
