@@ -11,12 +11,14 @@ use crate::{HttpProbe, Initial, OutlierDetection, Settings};
 mod gate;
 mod outliers;
 mod pool;
+mod resolution;
 
 pub use self::gate::{GateConfig, ModeConfig};
 pub use self::outliers::{
     EnforcingConfig, FailurePercentageConfig, OutlierDetectionConfig, SuccessRateConfig,
 };
 pub use self::pool::{BalancingConfig, EndpointConfig, PoolConfig, SlowStartConfig};
+pub use self::resolution::ResolutionConfig;
 
 /// The serde form of a [`Monitor`](crate::Monitor) with an [`HttpProbe`]: their settings by the same names. Durations are text: `250ms`, `5s`.
 ///

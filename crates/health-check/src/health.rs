@@ -170,7 +170,11 @@ impl Health {
     pub(crate) fn link(&self, passive: &PassiveHealth) {
         let mut linked = self.shared.linked();
         linked.retain(|endpoint| endpoint.strong_count() > 0);
-        linked.push(passive.downgrade());
+        let endpoint = passive.downgrade();
+        // One that is put into a pool again and again is told once.
+        if !linked.iter().any(|other| other.ptr_eq(&endpoint)) {
+            linked.push(endpoint);
+        }
     }
 }
 

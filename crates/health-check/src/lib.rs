@@ -116,7 +116,8 @@ pub use crate::body::ResponseBody;
 #[cfg(feature = "config")]
 pub use crate::config::{
     BalancingConfig, Config, EndpointConfig, EnforcingConfig, FailurePercentageConfig, GateConfig,
-    ModeConfig, OutlierDetectionConfig, PoolConfig, SlowStartConfig, SuccessRateConfig,
+    ModeConfig, OutlierDetectionConfig, PoolConfig, ResolutionConfig, SlowStartConfig,
+    SuccessRateConfig,
 };
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};
@@ -135,8 +136,11 @@ pub use crate::pool::Pool;
 pub use crate::pool::body::PoolBody;
 #[cfg(feature = "discover")]
 pub use crate::pool::discover::HealthyDiscover;
+#[cfg(feature = "dns")]
+pub use crate::pool::dns::DnsResolver;
 pub use crate::pool::future::PoolFuture;
 pub use crate::pool::member::{Member, MemberStatus};
+pub use crate::pool::resolution::{Resolution, Resolve, Resolved};
 pub use crate::pool::settings::{Balancing, PoolSettings, SlowStart};
 pub use crate::probe::{Probe, ProbeError};
 pub use crate::service::HealthCheck;

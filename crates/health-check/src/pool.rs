@@ -19,10 +19,13 @@ use crate::{Mode, telemetry};
 pub(crate) mod body;
 #[cfg(feature = "discover")]
 pub(crate) mod discover;
+#[cfg(feature = "dns")]
+pub(crate) mod dns;
 pub(crate) mod future;
 pub(crate) mod load;
 pub(crate) mod member;
 pub(crate) mod priority;
+pub(crate) mod resolution;
 pub(crate) mod settings;
 pub(crate) mod shared;
 pub(crate) mod view;
@@ -87,7 +90,6 @@ impl<S, C> Pool<S, C> {
         Self { shared, classifier }
     }
 
-    #[cfg(feature = "discover")]
     pub(crate) const fn shared(&self) -> &Arc<Shared<S>> {
         &self.shared
     }

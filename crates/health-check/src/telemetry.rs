@@ -128,7 +128,6 @@ pub(crate) fn endpoints_changed(upstream: &str, added: usize, removed: usize) {
 }
 
 /// Where the endpoints are is not known now; the last known ones are kept.
-#[cfg(feature = "discover")]
 pub(crate) fn discovery_failed(upstream: &str, error: &dyn std::fmt::Display) {
     tracing::warn!(upstream, error = %error, "discovery failed");
     #[cfg(feature = "metrics")]

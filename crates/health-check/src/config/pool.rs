@@ -7,6 +7,7 @@ use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
 use super::gate::{GateConfig, ModeConfig};
+use super::resolution::ResolutionConfig;
 use crate::{Balancing, Member, PoolSettings, SlowStart};
 
 /// The serde form of a [`Pool`](crate::Pool): its endpoints, and its [`PoolSettings`] by the same names. Durations are text: `250ms`, `5s`.
@@ -22,6 +23,8 @@ use crate::{Balancing, Member, PoolSettings, SlowStart};
 ///   - {url: "http://10.0.0.7:8080"}
 ///   - {url: "http://10.0.0.8:8080", name: big, weight: 3, priority: 0}
 ///   - {url: "https://backup.example", priority: 1}
+/// names:
+///   - {host: orders.example, port: 8080, min_ttl: 5s, max_ttl: 300s, timeout: 5s}
 /// upstream: orders
 /// name: portcullis
 /// balancing: peak_ewma
@@ -46,6 +49,8 @@ use crate::{Balancing, Member, PoolSettings, SlowStart};
 pub struct PoolConfig {
     /// The endpoints. Default: none, as where they are discovered.
     pub endpoints: Vec<EndpointConfig>,
+    /// Names whose addresses are endpoints too: each is followed by [`Pool::resolve`](crate::Pool::resolve). Default: none.
+    pub names: Vec<ResolutionConfig>,
     /// See [`PoolSettings::upstream`].
     pub upstream: String,
     /// See [`PoolSettings::name`].
@@ -152,6 +157,7 @@ impl Default for PoolConfig {
         let settings = PoolSettings::default();
         Self {
             endpoints: Vec::new(),
+            names: Vec::new(),
             upstream: settings.upstream.to_string(),
             name: settings.name.to_string(),
             balancing: BalancingConfig::default(),
@@ -172,6 +178,10 @@ impl TryFrom<&PoolConfig> for PoolSettings {
     fn try_from(config: &PoolConfig) -> Result<Self, InvalidConfig> {
         // The mistakes of the endpoints too, so that all of them are found here.
         let _checked = config.members(|_| ())?;
+        for (index, name) in config.names.iter().enumerate() {
+            let within = |mistake: InvalidConfig| mistake.within_index(index).within("names");
+            name.check().map_err(within)?;
+        }
         for (field, duration) in [
             ("default_latency", config.default_latency),
             ("decay", config.decay),
@@ -246,7 +256,10 @@ impl TryFrom<&SlowStartConfig> for SlowStart {
     }
 }
 
-fn longer_than_zero(field: &'static str, duration: Duration) -> Result<(), InvalidConfig> {
+pub(super) fn longer_than_zero(
+    field: &'static str,
+    duration: Duration,
+) -> Result<(), InvalidConfig> {
     if duration.is_zero() {
         return Err(InvalidConfig::new(field, "must be longer than 0"));
     }
@@ -343,6 +356,10 @@ mod tests {
             (
                 json!({"endpoints": [{"url": url}, {"url": url}]}),
                 "endpoints[1].name: must be there once, is \"a:1\" again",
+            ),
+            (
+                json!({"names": [{"host": "a", "port": 0}]}),
+                "names[0].port: must be at least 1, is 0",
             ),
             (json!({"decay": "0s"}), "decay: must be longer than 0"),
             (

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portcullis_gateway_error::Attempt;
-#[cfg(feature = "discover")]
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -29,7 +28,6 @@ pub(crate) struct Shared<S> {
     view: ArcSwap<View<S>>,
     seats: Mutex<Seats<S>>,
     /// Those that follow changes of the endpoints; they end with the pool.
-    #[cfg(feature = "discover")]
     pub(crate) tasks: Mutex<JoinSet<()>>,
 }
 
@@ -72,7 +70,6 @@ impl<S> Shared<S> {
                 all: BTreeMap::new(),
                 panicking: BTreeSet::new(),
             }),
-            #[cfg(feature = "discover")]
             tasks: Mutex::default(),
         }
     }

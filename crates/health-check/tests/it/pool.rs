@@ -3,6 +3,7 @@
 mod contract;
 mod health;
 mod membership;
+mod names;
 mod picks;
 
 use std::collections::BTreeMap;

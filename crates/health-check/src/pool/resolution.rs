@@ -1,0 +1,278 @@
+//! Endpoints from a name that is resolved again and again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::chance::Chance;
+use crate::detection::LONGEST;
+use crate::pool::shared::Shared;
+use crate::{Member, Pool, telemetry};
+
+/// Finds the addresses of a name.
+///
+/// An `async` closure from the name to them is one. It need not bound its own time: the [`Resolution`] does.
+pub trait Resolve: Send + Sync + 'static {
+    /// Looks once.
+    ///
+    /// # Errors
+    /// When that is not known now.
+    fn resolve(
+        &self,
+        host: Arc<str>,
+    ) -> impl Future<Output = Result<Resolved, Box<dyn Error + Send + Sync>>> + Send;
+}
+
+/// The addresses of a name.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Resolved {
+    addresses: Vec<IpAddr>,
+    ttl: Option<Duration>,
+}
+
+/// How a name is resolved into the endpoints of a [`Pool`]: see [`Pool::resolve`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use portcullis_health_check::{Member, Pool, Resolution, Resolved};
+///
+/// let system = async |host: Arc<str>| {
+///     let found = tokio::net::lookup_host((&*host, 0)).await?;
+///     Ok(Resolved::new(found.map(|address| address.ip())))
+/// };
+/// let pool = Pool::new();
+/// let resolution = Resolution::new(system, "localhost", 8080).min_ttl(Duration::from_secs(1));
+/// pool.resolve(resolution, |address| Member::new(address.to_string(), "a client"));
+/// while pool.is_empty() {
+///     tokio::time::sleep(Duration::from_millis(1)).await;
+/// }
+/// # }
+/// ```
+#[must_use = "a resolution does nothing until a pool follows it"]
+#[derive(Clone, Debug)]
+pub struct Resolution<R> {
+    resolver: Arc<R>,
+    host: Arc<str>,
+    port: u16,
+    min_ttl: Duration,
+    max_ttl: Duration,
+    timeout: Duration,
+    seed: Option<u64>,
+}
+
+impl<P, F> Resolve for P
+where
+    P: Fn(Arc<str>) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Resolved, Box<dyn Error + Send + Sync>>> + Send,
+{
+    fn resolve(
+        &self,
+        host: Arc<str>,
+    ) -> impl Future<Output = Result<Resolved, Box<dyn Error + Send + Sync>>> + Send {
+        self(host)
+    }
+}
+
+// === impl Resolved ===
+
+impl Resolved {
+    /// These addresses, for as long as [`Resolution::min_ttl`] says.
+    pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self {
+            addresses: addresses.into_iter().collect(),
+            ttl: None,
+        }
+    }
+
+    /// Says how long they hold.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+}
+
+// === impl Resolution ===
+
+impl<R: Resolve> Resolution<R> {
+    /// The endpoints at this port of all addresses of this name.
+    pub fn new(resolver: R, host: impl Into<Arc<str>>, port: u16) -> Self {
+        Self {
+            resolver: Arc::new(resolver),
+            host: host.into(),
+            port,
+            min_ttl: Duration::from_secs(5),
+            max_ttl: Duration::from_secs(300),
+            timeout: Duration::from_secs(5),
+            seed: None,
+        }
+    }
+
+    /// Replaces how long addresses are kept at least, whatever their TTL is; after a failure it is tried again after this time, then twice as long each time. Default:
+    /// 5 s, at least 1 ms.
+    pub const fn min_ttl(mut self, ttl: Duration) -> Self {
+        self.min_ttl = ttl;
+        self
+    }
+
+    /// Replaces how long addresses are kept at most. Default: 300 s.
+    pub const fn max_ttl(mut self, ttl: Duration) -> Self {
+        self.max_ttl = ttl;
+        self
+    }
+
+    /// Replaces how long one look may last. Default: 5 s.
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// Makes the jitter repeat. Default: another seed for each.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Looks once, within its time. An answer without addresses is an error: it would leave no endpoint.
+    async fn look(&self) -> Result<(BTreeSet<SocketAddr>, Option<Duration>), String> {
+        // In a task of its own, so that a panic is a failure like another. Dropped with this future, it ends.
+        let mut task = JoinSet::new();
+        let (resolver, host) = (Arc::clone(&self.resolver), Arc::clone(&self.host));
+        task.spawn(async move { resolver.resolve(host).await });
+        let found = match timeout(self.timeout, task.join_next()).await {
+            Ok(Some(Ok(found))) => found,
+            Ok(_) => return Err("the resolver panicked".to_owned()),
+            Err(_) => return Err(format!("no result within {:?}", self.timeout)),
+        };
+        let Resolved { mut addresses, ttl } = found.map_err(|error| error.to_string())?;
+        addresses.sort_unstable();
+        addresses.truncate(MOST);
+        if addresses.is_empty() {
+            return Err("no addresses".to_owned());
+        }
+        let found = addresses.into_iter();
+        Ok((
+            found.map(|ip| SocketAddr::new(ip, self.port)).collect(),
+            ttl,
+        ))
+    }
+
+    /// What is waited after an answer, or after so many failures in a row: up to a tenth more, so that not all callers ask at once.
+    fn wait(&self, ttl: Option<Duration>, failures: u32, chance: &Chance) -> Duration {
+        let min = self.min_ttl.max(Duration::from_millis(1)).min(LONGEST);
+        let max = self.max_ttl.max(min).min(LONGEST);
+        let wait = if failures > 0 {
+            min.saturating_mul(1 << (failures - 1).min(16))
+        } else {
+            ttl.unwrap_or(min)
+        };
+        let wait = wait.clamp(min, max);
+        wait + chance.up_to_time(wait / 10)
+    }
+}
+
+// === impl Pool ===
+
+impl<S: Send + Sync + 'static, C> Pool<S, C> {
+    /// Follows the addresses of a name, in a task that ends with the pool: an endpoint is made of each that is new, by the name of its address, and put in; what is no
+    /// longer there is taken out. Endpoints that were put in otherwise stay.
+    ///
+    /// While the name cannot be resolved, or has no addresses, the last known ones are kept.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn resolve<R, M>(&self, resolution: Resolution<R>, make: M)
+    where
+        R: Resolve,
+        M: FnMut(SocketAddr) -> Member<S> + Send + 'static,
+    {
+        let shared = Arc::downgrade(self.shared());
+        let tasks = &self.shared().tasks;
+        let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(follow(shared, resolution, make));
+    }
+}
+
+async fn follow<S, R, M>(shared: Weak<Shared<S>>, resolution: Resolution<R>, mut make: M)
+where
+    R: Resolve,
+    M: FnMut(SocketAddr) -> Member<S>,
+{
+    let chance = Chance::new(resolution.seed);
+    let mut known: BTreeSet<SocketAddr> = BTreeSet::new();
+    let mut failures = 0;
+    loop {
+        let look = resolution.look().await;
+        let Some(pool) = shared.upgrade() else {
+            return;
+        };
+        let upstream = &pool.settings.upstream;
+        let ttl = match look {
+            Ok((found, ttl)) => {
+                let added: BTreeMap<SocketAddr, Member<S>> = found
+                    .difference(&known)
+                    .map(|address| {
+                        let mut member = make(*address);
+                        member.name = address.to_string().into();
+                        (*address, member)
+                    })
+                    .collect();
+                let gone: BTreeSet<String> =
+                    known.difference(&found).map(ToString::to_string).collect();
+                if !added.is_empty() || !gone.is_empty() {
+                    telemetry::endpoints_changed(upstream, added.len(), gone.len());
+                    pool.change(|name| !gone.contains(name), added.into_values());
+                }
+                known = found;
+                failures = 0;
+                ttl
+            }
+            Err(error) => {
+                failures = u32::saturating_add(failures, 1);
+                telemetry::discovery_failed(upstream, &error);
+                None
+            }
+        };
+        drop(pool);
+        sleep(resolution.wait(ttl, failures, &chance)).await;
+    }
+}
+
+/// How many addresses of one name are used.
+const MOST: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_within_their_limits_and_grow_with_failures() {
+        let resolver = async |_| Ok(Resolved::default());
+        let resolution = Resolution::new(resolver, "orders", 80);
+        let chance = Chance::new(Some(7));
+        let seconds = Duration::from_secs;
+        for (ttl, failures, expected) in [
+            (None, 0, 5),
+            (Some(1), 0, 5),
+            (Some(60), 0, 60),
+            (Some(86_400), 0, 300),
+            (None, 1, 5),
+            (None, 3, 20),
+            (None, u32::MAX, 300),
+        ] {
+            let wait = resolution.wait(ttl.map(seconds), failures, &chance);
+            let (low, high) = (seconds(expected), seconds(expected) * 11 / 10);
+            assert!((low..=high).contains(&wait), "{ttl:?} {failures}: {wait:?}");
+        }
+        let odd = resolution.min_ttl(Duration::MAX).max_ttl(Duration::ZERO);
+        assert!(odd.wait(None, 9, &chance) <= 2 * LONGEST);
+        assert!(odd.min_ttl(Duration::ZERO).wait(None, 0, &chance) >= Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,200 @@
+//! Endpoints from a name that is resolved again and again.
+
+use std::net::IpAddr;
+use std::sync::Mutex;
+
+use portcullis_health_check::{Resolution, Resolve, Resolved};
+
+use super::*;
+
+/// What a look at the name gives; the time that it holds, and the addresses.
+#[derive(Clone, Debug)]
+enum Found {
+    Addresses(u64, &'static [u8]),
+    Nothing,
+    Failure,
+    Hang,
+    Panic,
+}
+
+/// Gives what was said last, and counts how often it was asked.
+#[derive(Clone)]
+struct Name {
+    found: Arc<Mutex<Found>>,
+    asked: Arc<AtomicU64>,
+}
+
+// === impl Name ===
+
+impl Name {
+    fn new(found: Found) -> Self {
+        Self {
+            found: Arc::new(Mutex::new(found)),
+            asked: Arc::default(),
+        }
+    }
+
+    fn then(&self, found: Found) {
+        *self.found.lock().unwrap() = found;
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Resolve for Name {
+    async fn resolve(
+        &self,
+        host: Arc<str>,
+    ) -> Result<Resolved, Box<dyn std::error::Error + Send + Sync>> {
+        assert_eq!(&*host, "orders");
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let found = self.found.lock().unwrap().clone();
+        match found {
+            Found::Addresses(ttl, last) => {
+                let addresses = last.iter().map(|last| IpAddr::from([10, 0, 0, *last]));
+                Ok(Resolved::new(addresses).ttl(Duration::from_secs(ttl)))
+            }
+            Found::Nothing => Ok(Resolved::default()),
+            Found::Failure => Err("the server is away".into()),
+            Found::Hang => std::future::pending().await,
+            Found::Panic => panic!("the script panics"),
+        }
+    }
+}
+
+fn follow(name: &Name) -> Pool<Upstream> {
+    let pool = settings().pool();
+    let resolution = Resolution::new(name.clone(), "orders", 80).seed(7);
+    pool.resolve(resolution, |_| Upstream::new("a").member());
+    pool
+}
+
+fn names(pool: &Pool<Upstream>) -> Vec<String> {
+    let members = pool.members().into_iter();
+    members.map(|member| member.name.to_string()).collect()
+}
+
+async fn seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_are_asked_for_again_when_their_time_is_over() {
+    let name = Name::new(Found::Addresses(60, &[2, 1]));
+    let pool = follow(&name);
+    pool.insert(Upstream::new("static").member().priority(1));
+    settle_tasks().await;
+    assert_eq!(names(&pool), ["10.0.0.1:80", "10.0.0.2:80", "static"]);
+    drop(ask(&pool).await);
+
+    name.then(Found::Addresses(60, &[2, 3]));
+    seconds(59).await;
+    assert_eq!(name.asked(), 1, "not before");
+    seconds(8).await;
+
+    assert_eq!(name.asked(), 2, "and a tenth later at most");
+    assert_eq!(names(&pool), ["10.0.0.2:80", "10.0.0.3:80", "static"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_or_finds_nothing_keeps_the_last_known_ones() {
+    for found in [Found::Nothing, Found::Failure, Found::Hang, Found::Panic] {
+        let name = Name::new(Found::Addresses(10, &[1]));
+        let pool = follow(&name);
+        settle_tasks().await;
+
+        name.then(found.clone());
+        seconds(600).await;
+
+        assert_eq!(names(&pool), ["10.0.0.1:80"], "{found:?}");
+        // 5, 10, 20, 40, 80, 160, 300 s.
+        assert!(
+            (6..=10).contains(&name.asked()),
+            "{found:?}: {}",
+            name.asked()
+        );
+        name.then(Found::Addresses(10, &[2]));
+        seconds(340).await;
+        assert_eq!(names(&pool), ["10.0.0.2:80"], "{found:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_asks_when_the_pool_is_gone() {
+    let name = Name::new(Found::Addresses(1, &[1]));
+    let pool = follow(&name);
+    settle_tasks().await;
+
+    drop(pool);
+    seconds(600).await;
+
+    assert_eq!(name.asked(), 1);
+    assert_eq!(Arc::strong_count(&name.asked), 1);
+}
+
+#[cfg(feature = "dns")]
+mod dns {
+    use portcullis_health_check::DnsResolver;
+    use tokio::net::UdpSocket;
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// Answers each question for A with these addresses, and others with none.
+    async fn serve(socket: UdpSocket, addresses: watch::Receiver<Vec<[u8; 4]>>) {
+        let mut packet = [0; 1500];
+        loop {
+            let (length, peer) = socket.recv_from(&mut packet).await.unwrap();
+            let query = &packet[..length];
+            let mut end = 12;
+            while query[end] != 0 {
+                end += 1 + usize::from(query[end]);
+            }
+            let question = &query[12..end + 5];
+            let is_a = question[question.len() - 4..] == [0, 1, 0, 1];
+            let addresses = addresses.borrow().clone();
+            let addresses = if is_a { addresses } else { Vec::new() };
+            let mut answer = query[..2].to_vec();
+            answer.extend([0x81, 0x80, 0, 1, 0, u8::try_from(addresses.len()).unwrap()]);
+            answer.extend([0; 4]);
+            answer.extend(question);
+            for address in addresses {
+                // The name of the question, A, IN, 1 s.
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
+                answer.extend(address);
+            }
+            socket.send_to(&answer, peer).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_resolved_over_the_wire() {
+        let (sender, addresses) = watch::channel(vec![[127, 0, 0, 2], [127, 0, 0, 1]]);
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = socket.local_addr().unwrap();
+        let server = (server, tokio::spawn(serve(socket, addresses)));
+        let pool: Pool<Upstream> = settings().pool();
+        let resolver = DnsResolver::servers([server.0]).unwrap();
+        let resolution =
+            Resolution::new(resolver, "orders.example.", 80).min_ttl(Duration::from_millis(10));
+        pool.resolve(resolution, |_| Upstream::new("a").member());
+        let until = async |expected: &[&str]| {
+            let wait = async {
+                while names(&pool) != expected {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let found = tokio::time::timeout(Duration::from_secs(20), wait).await;
+            assert!(found.is_ok(), "{:?}", names(&pool));
+        };
+        until(&["127.0.0.1:80", "127.0.0.2:80"]).await;
+
+        sender.send_replace(vec![[127, 0, 0, 3]]);
+
+        // After a second, as the TTL says.
+        until(&["127.0.0.3:80"]).await;
+        server.1.abort();
+    }
+}
