@@ -12,6 +12,7 @@ use crate::{Admission, Health, PassiveHealth};
 /// One endpoint of a [`Pool`](crate::Pool): the service that calls it, what is known of its health, its weight and its priority.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use std::num::NonZeroU32;
 /// use portcullis_health_check::{Member, OutlierDetection};
 ///
@@ -21,6 +22,7 @@ use crate::{Admission, Health, PassiveHealth};
 ///     .passive(outliers.endpoint("10.0.0.7:8080"))
 ///     .weight(NonZeroU32::new(3).unwrap());
 /// # drop(member);
+/// # }
 /// ```
 #[must_use = "an endpoint gets no calls until it is in a pool"]
 #[derive(Clone)]

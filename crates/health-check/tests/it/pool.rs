@@ -5,6 +5,7 @@ mod health;
 mod membership;
 mod names;
 mod picks;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;

@@ -1,0 +1,101 @@
+//! What is said of a pool.
+
+#[cfg(feature = "metrics")]
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use portcullis_health_check::{Health, State};
+use portcullis_test_support::Log;
+
+use super::*;
+
+/// Two endpoints, of which one goes down, both go down, and one comes back.
+async fn live() {
+    let [a, b] = ["a", "b"].map(Upstream::new);
+    let put = |pool: &Pool<Upstream>, upstream: &Upstream, state| {
+        pool.insert(upstream.member().health(Health::fixed(state)));
+    };
+    let pool = settings().upstream("orders").panic_threshold(50).pool();
+    put(&pool, &a, State::Up);
+    ask(&pool).await;
+    put(&pool, &b, State::Down);
+    ask(&pool).await;
+    put(&pool, &a, State::Down);
+    put(&pool, &a, State::Up);
+    pool.remove("a");
+    pool.remove("b");
+    ask(&pool).await;
+}
+
+fn run() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(live());
+}
+
+#[test]
+fn panic_is_told_when_it_begins_and_when_it_ends() {
+    let log = Log::get();
+    let span = log.span("panic_is_told");
+
+    span.in_scope(run);
+
+    let lines = log.lines("panic_is_told");
+    let told = lines.iter().filter_map(|line| {
+        let events = [
+            "panic mode entered",
+            "panic mode left",
+            "refused: upstream is down",
+        ];
+        events.into_iter().find(|event| line.contains(event))
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            "panic mode entered",
+            "panic mode left",
+            // Without the one that is up.
+            "panic mode entered",
+            "panic mode left",
+            "refused: upstream is down",
+        ],
+        "{lines:?}"
+    );
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn picks_and_endpoints_are_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+
+    metrics::with_local_recorder(&recorder, run);
+
+    let seen = snapshotter.snapshot().into_vec().into_iter();
+    let mut seen: Vec<_> = seen
+        .map(|(key, _, _, value)| {
+            let labels = key.key().labels();
+            let labels = labels.map(|label| format!("{}={}", label.key(), label.value()));
+            let labels = labels.collect::<Vec<_>>().join(",");
+            let value = match value {
+                DebugValue::Counter(count) => count as f64,
+                DebugValue::Gauge(value) => value.0,
+                DebugValue::Histogram(values) => values.len() as f64,
+            };
+            format!("{}{{{labels}}} {value}", key.key().name())
+        })
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(
+        seen,
+        [
+            "health_check.pool.members{upstream=orders,state=unusable} 0",
+            "health_check.pool.members{upstream=orders,state=usable} 0",
+            "health_check.pool.panic{upstream=orders,priority=0} 0",
+            "health_check.pool.picks{upstream=orders,endpoint=a} 2",
+            "health_check.pool.picks{upstream=orders,endpoint=b} 0",
+            "health_check.refused{upstream=orders,waited=false} 1",
+        ]
+    );
+}
