@@ -27,8 +27,22 @@
 //! | `failure_percentage_threshold` (85), `_minimum_hosts` (5), `_request_volume` (50) | [`FailurePercentage`](crate::FailurePercentage) (85, 5, 50) | enforced; 0 % there |
 //! | `enforcing_*`, `enforcing_local_origin_*` | [`enforcing`](crate::OutlierDetection::enforcing) (100) | one for both origins of a share |
 //! | `successful_active_health_check_uneject_host` (true) | `return_on_check` (true) | |
-//! | `panic_threshold` of the cluster (50 %) | [`Outliers::healthy_percent`](crate::Outliers::healthy_percent) | whoever picks an endpoint decides |
+//! | `panic_threshold` of the cluster (50 %) | [`panic_threshold`](crate::PoolSettings::panic_threshold) (50) of a pool | elsewhere whoever picks decides, by [`Outliers::healthy_percent`](crate::Outliers::healthy_percent) |
 //! | `ejections_active`, `ejections_enforced_*` | `health_check.ejected`, `health_check.ejections` | |
+//!
+//! Its load balancing, in a [`Pool`](crate::Pool):
+//!
+//! | setting | here | what differs |
+//! |---|---|---|
+//! | `LEAST_REQUEST`, `choice_count` (2) | [`Balancing::LeastPending`](crate::Balancing) | always two; where weights differ, they are drawn by weight, and calls in flight count by weight, too |
+//! | `RANDOM` | [`Balancing::Random`](crate::Balancing) | by weight |
+//! | none | [`Balancing::PeakEwma`](crate::Balancing), the default | Finagle's, Linkerd's and tower's |
+//! | `priority`, `overprovisioning_factor` (140) | [`priority`](crate::Member::priority), [`overprovisioning`](crate::PoolSettings::overprovisioning) (140) | an endpoint that is due for a trial counts as one that may be called |
+//! | `healthy_panic_threshold` (50 %) | [`panic_threshold`](crate::PoolSettings::panic_threshold) (50) | |
+//! | `fail_traffic_on_panic` | `panic_threshold` of 0 | |
+//! | `slow_start_config` (`aggression` 1, `min_weight_percent` 10) | [`SlowStart`](crate::SlowStart) (1, 10) | |
+//! | `retry_host_predicate: previous_hosts` | by the [`Attempt`](portcullis_gateway_error::Attempt) of a request | always; other priorities are looked at too |
+//! | `STRICT_DNS`, `dns_refresh_rate`, `respect_dns_ttl` | [`Resolution`](crate::Resolution) (5 s to 300 s) | an answer without addresses keeps the last known ones |
 //!
 //! # gRPC
 //! | word | here | what differs |

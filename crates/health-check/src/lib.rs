@@ -73,6 +73,7 @@
 //! # Cost
 //! An open gate costs atomic loads and no allocation; one is made only while the inner service is not ready, or the gate is closed. Looking at a call costs a reference that
 //! is counted, and with shares over a window one compare-and-swap; no lock, no clock. A monitor is one task, and so is a group whose shares are looked at.
+//! A pick costs the same few steps for two endpoints and for a thousand, and no allocation; what it looks at is made anew when a health has changed.
 //!
 //! # Cancellation and limits
 //! The monitor's task, and the probe under way, end when the last clone of its [`Health`] is dropped. A refusal says in `retry-after` when the next probe is, at least

@@ -246,3 +246,53 @@ const REDRAWS: usize = 3;
 pub(crate) const fn scale(random: u32, below: usize) -> usize {
     ((random as u64 as u128 * below as u128) >> 32) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Member;
+    use crate::pool::load::{Load, Rules};
+
+    fn table(weights: &[u32]) -> Table<()> {
+        let rules = Rules::new(&PoolSettings::new());
+        let seats = weights.iter().enumerate().map(|(index, weight)| {
+            let member = Member::new(index.to_string(), ());
+            let member = member.weight(NonZeroU32::new(*weight).unwrap());
+            let load = Arc::new(Load::new(Arc::clone(&member.name), rules));
+            Arc::new(Seat::new("upstream", member, load, true))
+        });
+        Table::new(seats.collect())
+    }
+
+    proptest! {
+        /// Each is drawn as often as its weight says.
+        #[test]
+        fn a_table_draws_by_weight(weights in prop::collection::vec(1_u32..10_000, 1..40)) {
+            let table = table(&weights);
+            let mut parts = vec![0.0; weights.len()];
+            for (index, entry) in table.entries.iter().enumerate() {
+                let own = if entry.threshold == u32::MAX { 1.0 } else { f64::from(entry.threshold) / ALL as f64 };
+                parts[index] += own / weights.len() as f64;
+                parts[entry.alias] += (1.0 - own) / weights.len() as f64;
+            }
+
+            let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+            for (part, weight) in parts.iter().zip(&weights) {
+                prop_assert!((part - f64::from(*weight) / total).abs() < 1e-6, "{parts:?}");
+            }
+        }
+
+        /// Two that are drawn are there, and differ.
+        #[test]
+        fn two_that_are_drawn_differ(weights in prop::collection::vec(1_u32..1000, 2..20), random: u64, more: u64) {
+            let table = table(&weights);
+            let (first, second) = table.draw_two(random, || more);
+            prop_assert!(first < weights.len() && second < weights.len());
+            prop_assert_ne!(first, second);
+        }
+    }
+}

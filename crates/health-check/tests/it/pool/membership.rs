@@ -90,6 +90,31 @@ async fn no_call_is_lost_while_endpoints_change() {
     assert!(pool.members().iter().all(|member| member.pending == 0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_who_waits_misses_the_endpoint() {
+    let limit = Duration::from_secs(600);
+    let mode = portcullis_health_check::Mode::Wait { limit };
+    let upstream = Upstream::new("a");
+    for _ in 0..30 {
+        let pool: Pool<Upstream> = PoolSettings::new().panic_threshold(0).mode(mode).pool();
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let pool = pool.clone();
+            callers.spawn(async move { ask(&pool).await.status() });
+        }
+        for _ in 0..20 {
+            pool.insert(upstream.member().health(Health::fixed(State::Down)));
+            pool.remove("a");
+            tokio::task::yield_now().await;
+        }
+        pool.insert(upstream.member());
+
+        let done = tokio::time::timeout(Duration::from_secs(60), callers.join_all()).await;
+
+        assert!(done.unwrap().iter().all(|status| *status == 200));
+    }
+}
+
 #[cfg(feature = "discover")]
 mod discovered {
     use std::pin::Pin;
