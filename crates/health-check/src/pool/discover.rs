@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use tower::discover::{Change, Discover};
 
@@ -225,7 +226,8 @@ where
         }
         drop(shared);
         match end {
-            Some(Ok(())) => {}
+            // One that always has more to say does not keep others from running.
+            Some(Ok(())) => yield_now().await,
             Some(Err(error)) => {
                 telemetry::discovery_failed(&upstream, &error);
                 sleep(AFTER_ERROR).await;
