@@ -120,7 +120,9 @@ impl<S, C> Pool<S, C> {
         was_there
     }
 
-    /// Makes these the endpoints, in one step: those that are there stay as they are, new ones are made, and all others are taken out.
+    /// Makes these the endpoints: those that are there stay as they are, new ones are made, and all others are taken out, in one step.
+    ///
+    /// Of two that do so at once, the later one looks at what was there before the other.
     pub fn set<N, M>(&self, names: impl IntoIterator<Item = N>, make: M)
     where
         N: Into<Arc<str>>,

@@ -106,7 +106,7 @@ impl Upstream {
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let address = self.address;
-        let service = TimeoutLayer::new(Duration::from_millis(300))
+        let service = TimeoutLayer::new(Duration::from_secs(1))
             .layer(Self::client())
             .map_request(move |mut request: Request<B>| {
                 let path = request.uri().path().to_owned();
@@ -121,7 +121,7 @@ impl Upstream {
         let health = Monitor::new(probe)
             .name(address.to_string())
             .interval(Duration::from_millis(50))
-            .timeout(Duration::from_millis(200))
+            .timeout(Duration::from_millis(500))
             .start();
         let name = address.to_string();
         Member::new(name.as_str(), BoxCloneSyncService::new(service))
