@@ -1,39 +1,68 @@
-use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use portcullis_gateway_error::AnswerBody;
-use tower_service::Service;
+use http::request::Parts;
 
 use crate::Health;
 
+mod accept;
+mod body;
+mod check;
+mod grpc;
 mod layer;
+mod lifecycle;
 mod report;
+mod respond;
+mod service;
+mod together;
 
-pub use self::layer::{EndpointsFuture, EndpointsLayer, WithEndpoints};
-use self::report::{Line, Report, Verdict};
+pub use self::body::EndpointsBody;
+pub use self::check::Check;
+use self::check::Seen;
+pub use self::layer::{EndpointsLayer, WithEndpoints};
+pub use self::lifecycle::Draining;
+use self::lifecycle::Lifecycle;
+pub use self::service::EndpointsFuture;
+use self::together::All;
 
-/// What the own service says of itself at `/livez` and `/readyz`, in the manner of Kubernetes. Clones share it.
+/// What the own service says of itself, in the manner of Kubernetes and to `grpc.health.v1`. Clones share it.
 ///
-/// `/livez` says that the process runs, and depends on nothing else: an upstream that is down is no reason to restart who calls it. `/readyz` says whether it should
-/// get traffic: every required check is up, and it is not draining. Both take `?verbose`; `/readyz` takes `?exclude=NAME`, repeatable, and `/readyz/NAME` asks for
-/// one check.
-#[derive(Clone, Debug, Default)]
+/// | path | 200 while |
+/// |---|---|
+/// | `/livez` | the process runs, and every [`Check::live`] is up: an upstream that is down is no reason to restart who calls it |
+/// | `/readyz` | every other required check is up, [`started`](Self::started) was called where it is waited for, and it does not drain |
+/// | `/startupz` | it has started, and every required [`startup`](Check::startup) check is known to be up |
+/// | `/healthz` | all of that |
+///
+/// Else 503. Each takes `?verbose` and `?exclude=NAME`, repeatable, and `/readyz/NAME` asks for one check. The text is that of the
+/// [apiserver](https://kubernetes.io/docs/reference/using-api/health-checks/), with `[~]` for a check that is down and not required; `accept` can ask for
+/// `application/health+json` ([draft-inadarei-api-health-check](https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check-06)), or `application/json`, which is
+/// the same, and for `text/html`. `GET` and `HEAD` only. Whoever asks sees names and states; why, since when and until when only whom
+/// [`details`](Self::details) lets see it.
+///
+/// The checks run at the same time, and each within its own time.
+///
+/// For gRPC the service of no name is `SERVING` while `/readyz` is 200, and each [`tag`](Check::tag) is a service. `Check` answers `NOT_FOUND` for another one, `Watch`
+/// sends `SERVICE_UNKNOWN` and stays open, and `List` has at most 100
+/// ([health.proto](https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto), [A90](https://github.com/grpc/proposal/blob/master/A90-health-list.md)).
+#[derive(Clone, Default)]
 pub struct Endpoints {
     checks: Arc<Vec<Check>>,
-    draining: Arc<AtomicBool>,
+    lifecycle: Arc<Lifecycle>,
+    details: Option<Arc<MaySee>>,
 }
 
-#[derive(Clone, Debug)]
-struct Check {
-    name: Arc<str>,
-    health: Health,
-    /// Whether the service is not ready while this is down, or only degraded.
-    required: bool,
+/// Says whether a caller with this head may see details.
+type MaySee = dyn Fn(&Parts) -> bool + Send + Sync;
+
+/// Which checks are asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Group {
+    Live,
+    Ready,
+    Startup,
+    Health,
 }
 
 // === impl Endpoints ===
@@ -45,217 +74,126 @@ impl Endpoints {
         Self::default()
     }
 
-    /// Adds a check without which the service is not ready. A name that is there is replaced.
+    /// Adds a check without which the service is not ready: short for [`Check::health`]. A name that is there is replaced.
     #[must_use]
     pub fn required(self, name: impl Into<Arc<str>>, health: Health) -> Self {
-        self.with(Check {
-            name: name.into(),
-            health,
-            required: true,
-        })
+        self.check(Check::health(name, health))
     }
 
-    /// Adds a check without which the service is ready, but degraded. A name that is there is replaced.
+    /// Adds a check without which the service is ready, but degraded: short for [`Check::health`] that is [`degraded`](Check::degraded). A name that is there is replaced.
     #[must_use]
     pub fn degraded(self, name: impl Into<Arc<str>>, health: Health) -> Self {
-        self.with(Check {
-            name: name.into(),
-            health,
-            required: false,
-        })
+        self.check(Check::health(name, health).degraded())
     }
 
-    fn with(mut self, check: Check) -> Self {
+    /// Adds a check. A name that is there is replaced.
+    #[must_use]
+    pub fn check(mut self, check: Check) -> Self {
         let checks = Arc::make_mut(&mut self.checks);
-        checks.retain(|other| other.name != check.name);
+        checks.retain(|other| other.name() != check.name());
         checks.push(check);
         self
     }
 
-    /// Turns readiness off for good: the service is about to end.
-    pub fn drain(&self) {
-        if !self.draining.swap(true, Ordering::AcqRel) {
-            tracing::warn!("draining: not ready any more");
-        }
+    /// Replaces who sees why a check is down, since when, and when it is looked at again: those whose head this lets pass. Default: nobody, as the apiserver does, which
+    /// writes `reason withheld`. Details may hold addresses.
+    #[must_use]
+    pub fn details(mut self, may_see: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.details = Some(Arc::new(may_see));
+        self
+    }
+
+    /// Makes it neither started nor ready until [`started`](Self::started) is called. Default: it is from the first moment on.
+    #[must_use]
+    pub fn starting(self) -> Self {
+        self.lifecycle.starts();
+        self
+    }
+
+    /// Says that the start is over, for good.
+    pub fn started(&self) {
+        self.lifecycle.started();
+    }
+
+    /// Turns readiness off for good: the service is about to end. What is returned can be awaited until it may.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// use std::time::Duration;
+    /// use portcullis_health_check::Endpoints;
+    ///
+    /// let endpoints = Endpoints::new();
+    /// let in_flight = endpoints.drain().delay(Duration::from_secs(10)).in_flight(Duration::from_secs(20)).await;
+    /// assert!(!endpoints.is_ready());
+    /// assert_eq!(in_flight, 0);
+    /// # }
+    /// ```
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "readiness is off without the wait"
+    )]
+    pub fn drain(&self) -> Draining {
+        self.lifecycle.drain()
     }
 
     /// Says whether [`drain`](Self::drain) was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.lifecycle.phase().draining
     }
 
-    /// Says whether `/readyz` answers 200.
+    /// Says whether `/readyz` answers 200, by what is known now: no probe is run.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.is_draining()
-            && self
-                .checks
-                .iter()
-                .all(|check| !check.required || check.health.is_up())
+        let phase = self.lifecycle.phase();
+        let mut checks = self.checks.iter().filter(|check| check.ready);
+        !phase.draining && !phase.starting && checks.all(|check| !check.required || check.is_up())
     }
 
-    /// Answers a request for one of the endpoints; `None` where it is for another path.
-    #[must_use]
-    pub fn respond<B>(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-    ) -> Option<Response<AnswerBody<B>>> {
-        let report = match uri.path() {
-            "/livez" => Report::new("livez", Vec::new()),
-            "/readyz" => self.readiness(uri.query().unwrap_or_default()),
-            path => {
-                let name = percent_encoding::percent_decode_str(path.strip_prefix("/readyz/")?);
-                let name = name.decode_utf8_lossy();
-                let Some(check) = self.checks.iter().find(|check| *check.name == *name) else {
-                    return Some(plain(StatusCode::NOT_FOUND, "no such check\n"));
-                };
-                Report::new("readyz", vec![check.line()])
-            }
-        };
-        if method != Method::GET && method != Method::HEAD {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return Some(response);
-        }
-
-        let status = match report.verdict() {
-            Verdict::Fail => StatusCode::SERVICE_UNAVAILABLE,
-            Verdict::Pass | Verdict::Warn => StatusCode::OK,
-        };
-        let json = headers.get_all(header::ACCEPT).iter().any(|accept| {
-            accept
-                .to_str()
-                .is_ok_and(|accept| accept.contains("application/health+json"))
-        });
-        let verbose =
-            status != StatusCode::OK || parameters(uri).any(|(name, _)| name == "verbose");
-        let (content_type, text) = match (json, verbose) {
-            (true, _) => ("application/health+json", report.to_json()),
-            (false, true) => (PLAIN, report.to_text()),
-            (false, false) => (PLAIN, "ok\n".to_owned()),
-        };
-        let length = HeaderValue::from(text.len());
-        let body = if method == Method::HEAD {
-            Bytes::new()
-        } else {
-            Bytes::from(text)
-        };
-        let mut response = answer(status, content_type, body);
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, length);
-        Some(response)
-    }
-
-    fn readiness(&self, query: &str) -> Report {
-        let excluded: Vec<_> = pairs(query)
-            .filter(|(name, _)| name == "exclude")
-            .map(|(_, value)| value)
-            .collect();
-        let mut lines: Vec<_> = self
-            .checks
-            .iter()
-            .filter(|check| !excluded.iter().any(|name| **name == *check.name))
-            .map(Check::line)
-            .collect();
-        if !excluded.iter().any(|name| name == "shutdown") {
-            let verdict = if self.is_draining() {
-                Verdict::Fail
-            } else {
-                Verdict::Pass
-            };
-            lines.push(Line {
-                name: "shutdown".into(),
-                verdict,
-                reason: "draining".into(),
-                since: None,
-            });
-        }
-        Report::new("readyz", lines)
+    /// Looks at these checks at once.
+    fn look(&self, which: impl Fn(&Check) -> bool) -> All<(Check, Seen)> {
+        let checks = self.checks.iter().filter(|check| which(check)).cloned();
+        All::new(checks.map(|check| {
+            Box::pin(async move {
+                let seen = check.look().await;
+                (check, seen)
+            }) as Pin<Box<dyn Future<Output = _> + Send>>
+        }))
     }
 }
 
-/// Answers for the endpoints, and 404 for every other path.
-impl<B> Service<Request<B>> for Endpoints {
-    type Response = Response<AnswerBody<B>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let response = self.respond(request.method(), request.uri(), request.headers());
-        ready(Ok(response.unwrap_or_else(|| {
-            plain(StatusCode::NOT_FOUND, "not found\n")
-        })))
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoints")
+            .field("checks", &self.checks)
+            .field("lifecycle", &self.lifecycle)
+            .field("details", &self.details.is_some())
+            .finish()
     }
 }
 
-// === impl Check ===
+// === impl Group ===
 
-impl Check {
-    fn line(&self) -> Line {
-        let status = self.health.status();
-        let verdict = match (self.health.is_up(), self.required) {
-            (true, _) => Verdict::Pass,
-            (false, true) => Verdict::Fail,
-            (false, false) => Verdict::Warn,
-        };
-        // The kind alone: the details may hold addresses, and this goes to whoever asks.
-        let reason = status.reason.map_or_else(
-            || "no result yet".into(),
-            |reason| reason.failure().error_type().to_owned(),
-        );
-        Line {
-            name: self.name.to_string(),
-            verdict,
-            reason,
-            since: Some(status.since.elapsed()),
+impl Group {
+    const ALL: [Self; 4] = [Self::Live, Self::Ready, Self::Startup, Self::Health];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "livez",
+            Self::Ready => "readyz",
+            Self::Startup => "startupz",
+            Self::Health => "healthz",
         }
     }
-}
 
-const PLAIN: &str = "text/plain; charset=utf-8";
-
-fn plain<B>(status: StatusCode, text: &'static str) -> Response<AnswerBody<B>> {
-    answer(status, PLAIN, Bytes::from_static(text.as_bytes()))
-}
-
-fn answer<B>(
-    status: StatusCode,
-    content_type: &'static str,
-    body: Bytes,
-) -> Response<AnswerBody<B>> {
-    let mut response = Response::new(AnswerBody::answer(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn parameters(uri: &Uri) -> impl Iterator<Item = (String, String)> {
-    pairs(uri.query().unwrap_or_default())
-}
-
-fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
-    let decode = |text: &str| {
-        let text = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&text)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    query.split('&').map(move |pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name), decode(value))
-    })
+    const fn has(self, check: &Check) -> bool {
+        match self {
+            Self::Live => check.live,
+            Self::Ready => check.ready,
+            Self::Startup => check.startup,
+            Self::Health => true,
+        }
+    }
 }
 
 #[cfg(test)]

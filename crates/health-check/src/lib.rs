@@ -95,6 +95,7 @@ mod endpoints;
 mod future;
 mod gate;
 mod health;
+mod health_proto;
 mod http_probe;
 mod judge;
 mod layer;
@@ -122,7 +123,9 @@ pub use crate::config::{
 };
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};
-pub use crate::endpoints::{Endpoints, EndpointsFuture, EndpointsLayer, WithEndpoints};
+pub use crate::endpoints::{
+    Check, Draining, Endpoints, EndpointsBody, EndpointsFuture, EndpointsLayer, WithEndpoints,
+};
 pub use crate::future::ResponseFuture;
 pub use crate::health::{Health, Initial, State, Status};
 pub use crate::http_probe::{HttpProbe, ProbeBody};

@@ -123,7 +123,7 @@ impl<P: Probe> Monitor<P> {
     }
 }
 
-async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shared>) {
+pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shared>) {
     let probe = Arc::new(probe);
     let mut random = settings
         .seed
@@ -150,7 +150,7 @@ async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shared>) {
 }
 
 /// One probe, within its time. In a task of its own, so that a panic is a failure like another.
-async fn look<P: Probe>(probe: Arc<P>, limit: Duration) -> Result<(), ProbeError> {
+pub(crate) async fn look<P: Probe>(probe: Arc<P>, limit: Duration) -> Result<(), ProbeError> {
     // Dropped with this future, it ends the probe.
     let mut task = JoinSet::new();
     task.spawn(async move { probe.probe().await });

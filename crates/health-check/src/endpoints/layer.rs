@@ -1,21 +1,21 @@
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use pin_project_lite::pin_project;
-use portcullis_gateway_error::AnswerBody;
+use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::Endpoints;
+use super::service::Route;
+use super::{Endpoints, EndpointsBody, EndpointsFuture};
 
-/// Answers for the [`Endpoints`], and passes every other path on.
+/// Answers for the [`Endpoints`], and passes every other path on. What it passes on is in flight for [`Endpoints::drain`] until the last byte of its answer.
 ///
-/// See the [crate docs](crate) for examples.
+/// It goes around an axum `Router` and a tonic `Server` alike. See the [crate docs](crate) for examples.
 #[must_use = "a layer does nothing until it is applied"]
 #[derive(Clone, Debug)]
 pub struct EndpointsLayer {
     endpoints: Endpoints,
+    grpc: bool,
 }
 
 /// The service that [`EndpointsLayer`] makes.
@@ -23,27 +23,7 @@ pub struct EndpointsLayer {
 pub struct WithEndpoints<S> {
     inner: S,
     endpoints: Endpoints,
-}
-
-pin_project! {
-    /// The future of [`WithEndpoints`].
-    #[must_use = "futures do nothing unless polled"]
-    #[derive(Debug)]
-    pub struct EndpointsFuture<F, B> {
-        #[pin]
-        state: State<F, B>,
-    }
-}
-
-pin_project! {
-    #[project = StateProject]
-    #[derive(Debug)]
-    enum State<F, B> {
-        // The path is another.
-        Called { #[pin] inner: F },
-        // The path is one of the endpoints; `None` after it was answered.
-        Answered { response: Option<Response<AnswerBody<B>>> },
-    }
+    grpc: bool,
 }
 
 // === impl EndpointsLayer ===
@@ -51,7 +31,16 @@ pin_project! {
 impl EndpointsLayer {
     /// A layer that answers for these endpoints.
     pub const fn new(endpoints: Endpoints) -> Self {
-        Self { endpoints }
+        Self {
+            endpoints,
+            grpc: true,
+        }
+    }
+
+    /// Replaces whether calls of `grpc.health.v1.Health` are answered too. Default: yes. No, where a service inside does.
+    pub const fn grpc(mut self, grpc: bool) -> Self {
+        self.grpc = grpc;
+        self
     }
 }
 
@@ -62,6 +51,7 @@ impl<S> Layer<S> for EndpointsLayer {
         WithEndpoints {
             inner,
             endpoints: self.endpoints.clone(),
+            grpc: self.grpc,
         }
     }
 }
@@ -71,48 +61,25 @@ impl<S> Layer<S> for EndpointsLayer {
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for WithEndpoints<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ReqBody: Body<Data: Send> + Send + 'static,
 {
-    type Response = Response<AnswerBody<ResBody>>;
+    type Response = Response<EndpointsBody<ResBody>>;
     type Error = S::Error;
-    type Future = EndpointsFuture<S::Future, ResBody>;
+    type Future = EndpointsFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let response = self
-            .endpoints
-            .respond(request.method(), request.uri(), request.headers());
-        let state = match response {
-            Some(response) => State::Answered {
-                response: Some(response),
-            },
-            None => State::Called {
-                inner: self.inner.call(request),
-            },
-        };
-        EndpointsFuture { state }
-    }
-}
-
-// === impl EndpointsFuture ===
-
-impl<F, ResBody, E> Future for EndpointsFuture<F, ResBody>
-where
-    F: Future<Output = Result<Response<ResBody>, E>>,
-{
-    type Output = Result<Response<AnswerBody<ResBody>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProject::Called { inner } => inner
-                .poll(cx)
-                .map_ok(|response| response.map(AnswerBody::inner)),
-            // Polled after it was ready, which the contract of futures forbids.
-            StateProject::Answered { response } => response
-                .take()
-                .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+        match Route::of(request.uri()) {
+            None => {}
+            Some(Route::Grpc) if !self.grpc => {}
+            Some(route) => {
+                return EndpointsFuture::answered(self.endpoints.answer(route, request));
+            }
         }
+        let in_flight = self.endpoints.lifecycle.enter();
+        EndpointsFuture::called(self.inner.call(request), in_flight)
     }
 }

@@ -6,15 +6,27 @@ use serde_json::{Map, Value, json};
 pub(super) struct Report {
     name: &'static str,
     lines: Vec<Line>,
+    /// Names that were to be left out, and that no check has.
+    unmatched: Vec<String>,
 }
 
 /// What it says of one check.
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) verdict: Verdict,
+    /// Whether it was left out.
+    pub(super) excluded: bool,
+    /// `None` for a caller that may not see it.
+    pub(super) details: Option<Details>,
+}
+
+/// What only some callers see.
+#[derive(Default)]
+pub(super) struct Details {
     /// Why it does not pass.
     pub(super) reason: String,
     pub(super) since: Option<Duration>,
+    pub(super) next_check: Option<Duration>,
 }
 
 /// From good to bad, so that the worst of several is their maximum.
@@ -28,8 +40,12 @@ pub(super) enum Verdict {
 // === impl Report ===
 
 impl Report {
-    pub(super) const fn new(name: &'static str, lines: Vec<Line>) -> Self {
-        Self { name, lines }
+    pub(super) const fn new(name: &'static str, lines: Vec<Line>, unmatched: Vec<String>) -> Self {
+        Self {
+            name,
+            lines,
+            unmatched,
+        }
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -43,19 +59,59 @@ impl Report {
     /// A line for each check, as the apiserver of Kubernetes writes them.
     pub(super) fn to_text(&self) -> String {
         let mut text: String = self.lines.iter().map(Line::to_text).collect();
-        let end = if self.verdict() == Verdict::Fail {
-            "failed"
-        } else {
-            "passed"
-        };
-        text.push_str(&format!("{} check {end}\n", self.name));
+        if let Some(warning) = self.warning() {
+            text.push_str(&format!("warn: {warning}\n"));
+        }
+        text.push_str(&format!("{}\n", self.end()));
         text
+    }
+
+    fn end(&self) -> String {
+        let end = match self.verdict() {
+            Verdict::Fail => "failed",
+            Verdict::Pass | Verdict::Warn => "passed",
+        };
+        format!("{} check {end}", self.name)
+    }
+
+    fn warning(&self) -> Option<String> {
+        if self.unmatched.is_empty() {
+            return None;
+        }
+        let names: Vec<_> = self
+            .unmatched
+            .iter()
+            .map(|name| format!("{name:?}"))
+            .collect();
+        let names = names.join(", ");
+        Some(format!(
+            "some health checks cannot be excluded: no matches for {names}"
+        ))
     }
 
     /// `application/health+json` of draft-inadarei-api-health-check.
     pub(super) fn to_json(&self) -> String {
-        let checks: Map<_, _> = self.lines.iter().map(Line::to_json).collect();
-        json!({ "status": self.verdict().word(), "checks": checks }).to_string()
+        let lines = self.lines.iter().filter(|line| !line.excluded);
+        let checks: Map<_, _> = lines.map(Line::to_json).collect();
+        let mut json = json!({ "status": self.verdict().word(), "checks": checks });
+        if let (Some(warning), Some(members)) = (self.warning(), json.as_object_mut()) {
+            members.insert("notes".to_owned(), json!([warning]));
+        }
+        json.to_string()
+    }
+
+    /// A page for people, without script or style.
+    pub(super) fn to_html(&self) -> String {
+        let rows: String = self.lines.iter().map(Line::to_html).collect();
+        let warning = self.warning().map_or_else(String::new, |warning| {
+            format!("<p>warn: {}</p>\n", escape(&warning))
+        });
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{end}</title>\n<h1>{end}</h1>\n\
+             <table>\n<thead><tr><th scope=\"col\">check<th scope=\"col\">status<th scope=\"col\">details</thead>\n<tbody>\n{rows}</tbody>\n</table>\n{warning}</html>\n",
+            end = self.end(),
+        )
     }
 }
 
@@ -63,27 +119,68 @@ impl Report {
 
 impl Line {
     fn to_text(&self) -> String {
-        let Self { name, reason, .. } = self;
+        let name = &self.name;
+        if self.excluded {
+            return format!("[+]{name} excluded: ok\n");
+        }
         match self.verdict {
             Verdict::Pass => format!("[+]{name} ok\n"),
-            Verdict::Warn => format!("[~]{name} degraded: {reason}{}\n", self.age()),
-            Verdict::Fail => format!("[-]{name} failed: {reason}{}\n", self.age()),
+            Verdict::Warn => format!("[~]{name} degraded: {}\n", self.why()),
+            Verdict::Fail => format!("[-]{name} failed: {}\n", self.why()),
         }
     }
 
-    fn age(&self) -> String {
-        self.since
-            .map_or_else(String::new, |since| format!(" since {}s", since.as_secs()))
+    /// Why it does not pass, since when, and when is it tried again.
+    fn why(&self) -> String {
+        let Some(details) = &self.details else {
+            return "reason withheld".to_owned();
+        };
+        let mut why = details.reason.clone();
+        if let Some(since) = details.since {
+            why.push_str(&format!(", since {}s", since.as_secs()));
+        }
+        if let Some(next) = details.next_check {
+            why.push_str(&format!(", next check in {}s", next.as_secs()));
+        }
+        why
     }
 
     fn to_json(&self) -> (String, Value) {
         let word = self.verdict.word();
-        let check = match self.verdict {
-            Verdict::Pass => json!({ "status": word }),
-            Verdict::Warn | Verdict::Fail => json!({ "status": word, "output": self.reason }),
-        };
+        let mut check = json!({ "status": word });
+        if let (Some(details), Some(members)) = (&self.details, check.as_object_mut()) {
+            if self.verdict != Verdict::Pass {
+                members.insert("output".to_owned(), json!(details.reason));
+            }
+            // Members that the draft does not have stand in an object of their own.
+            let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
+            let times = [
+                ("since_seconds", seconds(details.since)),
+                ("next_check_seconds", seconds(details.next_check)),
+            ];
+            let times: Map<_, _> = times
+                .into_iter()
+                .filter_map(|(name, time)| Some((name.to_owned(), json!(time?))))
+                .collect();
+            if !times.is_empty() {
+                members.insert("details".to_owned(), Value::Object(times));
+            }
+        }
         // The draft has a list for each name.
         (self.name.clone(), json!([check]))
+    }
+
+    fn to_html(&self) -> String {
+        let (word, why) = match (self.excluded, self.verdict) {
+            (true, _) => ("excluded", String::new()),
+            (false, Verdict::Pass) => ("pass", String::new()),
+            (false, verdict) => (verdict.word(), self.why()),
+        };
+        let name = escape(&self.name);
+        format!(
+            "<tr><th scope=\"row\">{name}<td>{word}<td>{}\n",
+            escape(&why)
+        )
     }
 }
 
@@ -97,4 +194,18 @@ impl Verdict {
             Self::Fail => "fail",
         }
     }
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }

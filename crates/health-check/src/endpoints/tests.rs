@@ -1,33 +1,42 @@
-use http_body_util::BodyExt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, header};
+use http_body_util::{BodyExt, Empty};
+use portcullis_gateway_error::ErrorKind;
+use tokio::time::{Instant, advance};
+use tower::ServiceExt;
 
 use super::*;
-use crate::State;
+use crate::{Initial, Monitor, Probe, ProbeError, State};
 
-fn ask(
+async fn ask(
     endpoints: &Endpoints,
     method: &Method,
     path: &str,
     accept: &str,
-) -> Option<(u16, HeaderMap, String)> {
-    let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
-    let response = endpoints.respond::<http_body_util::Empty<Bytes>>(
-        method,
-        &path.parse().unwrap(),
-        &headers,
-    )?;
+) -> (u16, HeaderMap, String) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::ACCEPT, accept)
+        .body(Empty::<bytes::Bytes>::new())
+        .unwrap();
+    let response = endpoints.clone().oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
-    let body = tokio_test::block_on(body.collect()).unwrap().to_bytes();
-    Some((
-        head.status.as_u16(),
-        head.headers,
-        String::from_utf8(body.to_vec()).unwrap(),
-    ))
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    (head.status.as_u16(), head.headers, body)
 }
 
-fn get(endpoints: &Endpoints, path: &str) -> (u16, String) {
-    let (status, headers, body) = ask(endpoints, &Method::GET, path, "*/*").unwrap();
+async fn get(endpoints: &Endpoints, path: &str) -> (u16, String) {
+    let (status, headers, body) = ask(endpoints, &Method::GET, path, "*/*").await;
     assert_eq!(headers[header::CACHE_CONTROL], "no-store", "{path}");
     (status, body)
+}
+
+fn refused() -> ProbeError {
+    ProbeError::new(ErrorKind::ConnectionRefused, "10.0.0.7:5432 refused")
 }
 
 fn endpoints() -> Endpoints {
@@ -35,95 +44,280 @@ fn endpoints() -> Endpoints {
         .required("orders", Health::fixed(State::Down))
         .required("users", Health::fixed(State::Up))
         .degraded("cache", Health::fixed(State::Down))
+        .check(Check::live("loop", || async { Ok(()) }))
+        .check(Check::health("warm", Health::fixed(State::Up)).startup())
 }
 
-#[test]
-fn readiness_is_that_of_the_required_checks() {
-    let failed = "[-]orders failed: no result yet since 0s\n";
-    let fine = "[+]users ok\n[~]cache degraded: no result yet since 0s\n[+]shutdown ok\n";
+#[tokio::test]
+async fn the_text_is_that_of_the_apiserver() {
+    let failed = "[-]orders failed: reason withheld\n";
+    let fine = "[+]users ok\n[~]cache degraded: reason withheld\n[+]warm ok\n[+]shutdown ok\n";
     for (path, status, body) in [
-        ("/livez", 200, "ok\n".to_owned()),
-        ("/livez?verbose", 200, "livez check passed\n".to_owned()),
-        (
-            "/readyz",
-            503,
-            format!("{failed}{fine}readyz check failed\n"),
-        ),
-        ("/readyz?exclude=orders", 200, "ok\n".to_owned()),
+        ("/livez", 200, "ok".to_owned()),
+        ("/livez?verbose", 200, "[+]loop ok\nlivez check passed\n".to_owned()),
+        ("/livez/loop", 200, "ok".to_owned()),
+        ("/livez/orders", 404, "no such check\n".to_owned()),
+        ("/startupz?verbose", 200, "[+]warm ok\nstartupz check passed\n".to_owned()),
+        ("/readyz", 503, format!("{failed}{fine}readyz check failed\n")),
+        ("/readyz?exclude=orders", 200, "ok".to_owned()),
         (
             "/readyz?verbose&exclude=orders",
             200,
-            format!("{fine}readyz check passed\n"),
+            format!("[+]orders excluded: ok\n{fine}readyz check passed\n"),
         ),
         (
-            "/readyz?exclude=cache&exclude=users&exclude=orders&verbose",
+            "/readyz?exclude=cache&exclude=users&exclude=orders&exclude=warm&verbose",
             200,
-            "[+]shutdown ok\nreadyz check passed\n".to_owned(),
+            "[+]orders excluded: ok\n[+]users excluded: ok\n[+]cache excluded: ok\n[+]warm excluded: ok\n[+]shutdown ok\nreadyz check passed\n".to_owned(),
         ),
-        ("/readyz/users", 200, "ok\n".to_owned()),
         (
-            "/readyz/orders",
-            503,
-            format!("{failed}readyz check failed\n"),
+            "/livez?verbose&exclude=no%22ne&exclude=b+c",
+            200,
+            "[+]loop ok\nwarn: some health checks cannot be excluded: no matches for \"no\\\"ne\", \"b c\"\nlivez check passed\n".to_owned(),
         ),
+        ("/healthz?exclude=orders&exclude=cache", 200, "ok".to_owned()),
+        ("/healthz", 503, format!("{failed}[+]users ok\n[~]cache degraded: reason withheld\n[+]loop ok\n[+]warm ok\n[+]shutdown ok\nhealthz check failed\n")),
+        ("/readyz/users", 200, "ok".to_owned()),
+        ("/readyz/orders", 503, format!("{failed}readyz check failed\n")),
         (
             "/readyz/cache?verbose",
             200,
-            "[~]cache degraded: no result yet since 0s\nreadyz check passed\n".to_owned(),
+            "[~]cache degraded: reason withheld\nreadyz check passed\n".to_owned(),
         ),
         ("/readyz/none", 404, "no such check\n".to_owned()),
+        ("/other", 404, "not found\n".to_owned()),
+        ("/readyzz", 404, "not found\n".to_owned()),
     ] {
-        assert_eq!(get(&endpoints(), path), (status, body), "{path}");
+        assert_eq!(get(&endpoints(), path).await, (status, body), "{path}");
     }
-    assert!(ask(&endpoints(), &Method::GET, "/other", "*/*").is_none());
 }
 
-#[test]
-fn draining_fails_readiness_and_not_liveness() {
+#[tokio::test]
+async fn draining_fails_readiness_and_not_liveness() {
     let endpoints = Endpoints::new();
-    assert_eq!(get(&endpoints, "/readyz").0, 200);
+    assert_eq!(get(&endpoints, "/readyz").await.0, 200);
 
     endpoints.drain();
 
     assert!(!endpoints.is_ready());
+    let (status, headers, body) = ask(&endpoints, &Method::GET, "/readyz", "").await;
     assert_eq!(
-        get(&endpoints, "/readyz"),
-        (
-            503,
-            "[-]shutdown failed: draining\nreadyz check failed\n".into()
-        )
+        (status, body.as_str()),
+        (503, "[-]shutdown failed: draining\nreadyz check failed\n")
     );
-    assert_eq!(get(&endpoints, "/livez").0, 200);
+    assert_eq!(headers["x-envoy-immediate-health-check-fail"], "true");
+    assert_eq!(get(&endpoints, "/livez").await.0, 200);
 }
 
-#[test]
-fn methods_and_forms_are_those_of_http() {
-    let (status, headers, body) = ask(&endpoints(), &Method::POST, "/readyz", "*/*").unwrap();
+#[tokio::test]
+async fn a_start_is_waited_for_where_that_was_said() {
+    let endpoints = Endpoints::new().starting();
+    for (path, expected) in [("/livez", 200), ("/startupz", 503), ("/readyz", 503)] {
+        assert_eq!(get(&endpoints, path).await.0, expected, "{path}");
+    }
+
+    endpoints.started();
+
+    for path in ["/livez", "/startupz", "/readyz", "/healthz"] {
+        assert_eq!(get(&endpoints, path).await.0, 200, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_known_yet_has_not_started_though_it_may_be_called() {
+    let hangs = || std::future::pending::<Result<(), ProbeError>>();
+    let health = Monitor::new(hangs).initial(Initial::Optimistic).start();
+    let endpoints = Endpoints::new().check(Check::health("orders", health).startup());
+
+    assert_eq!(get(&endpoints, "/readyz").await.0, 200);
+    assert_eq!(get(&endpoints, "/startupz").await.0, 503);
+}
+
+#[tokio::test]
+async fn methods_and_forms_are_those_of_http() {
+    let (status, headers, body) = ask(&endpoints(), &Method::POST, "/readyz", "*/*").await;
     assert_eq!(
         (status, &headers[header::ALLOW]),
         (405, &"GET, HEAD".parse().unwrap()),
         "{body}"
     );
 
-    let (status, headers, body) = ask(&endpoints(), &Method::HEAD, "/livez", "*/*").unwrap();
+    let (status, headers, body) = ask(&endpoints(), &Method::HEAD, "/livez", "*/*").await;
     assert_eq!(
         (status, &headers[header::CONTENT_LENGTH], body.as_str()),
-        (200, &"3".parse().unwrap(), "")
+        (200, &"2".parse().unwrap(), "")
     );
 
-    let (status, headers, body) = ask(
-        &endpoints(),
-        &Method::GET,
-        "/readyz",
-        "application/health+json",
-    )
-    .unwrap();
+    let accept = "application/health+json";
+    let (status, headers, body) =
+        ask(&endpoints(), &Method::GET, "/readyz?exclude=none", accept).await;
     assert_eq!(
         (status, &headers[header::CONTENT_TYPE]),
-        (503, &"application/health+json".parse().unwrap())
+        (503, &accept.parse().unwrap())
     );
     let json: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(json["status"], "fail");
-    assert_eq!(json["checks"]["cache"][0]["status"], "warn");
+    assert_eq!(
+        json["checks"]["cache"],
+        serde_json::json!([{"status": "warn"}])
+    );
     assert_eq!(json["checks"]["users"][0]["status"], "pass");
+    assert_eq!(
+        json["notes"][0],
+        "some health checks cannot be excluded: no matches for \"none\""
+    );
+
+    let strange = Endpoints::new().required("<b>&", Health::fixed(State::Up));
+    let (status, headers, body) = ask(&strange, &Method::GET, "/readyz", "text/html").await;
+    assert_eq!(status, 200);
+    assert_eq!(headers[header::VARY], "accept");
+    assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY));
+    assert!(
+        body.contains("<th scope=\"row\">&lt;b&gt;&amp;<td>pass"),
+        "{body}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn details_are_for_whom_the_predicate_lets_see_them() {
+    let health = Monitor::new(|| async { Err(refused()) })
+        .interval(Duration::from_secs(10))
+        .jitter(0.0)
+        .start();
+    health.wait_for(State::Down).await;
+    let endpoints = Endpoints::new()
+        .required("db", health)
+        .details(|head| head.uri.query() == Some("verbose"));
+    advance(Duration::from_secs(4)).await;
+
+    let (_, body) = get(&endpoints, "/readyz/db?verbose").await;
+    assert_eq!(
+        body,
+        "[-]db failed: connection_refused: 10.0.0.7:5432 refused, since 4s, next check in 6s\nreadyz check failed\n"
+    );
+    let accept = "application/json";
+    let (_, _, json) = ask(&endpoints, &Method::GET, "/readyz/db?verbose", accept).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        json["checks"]["db"][0],
+        serde_json::json!({
+            "status": "fail",
+            "output": "connection_refused: 10.0.0.7:5432 refused",
+            "details": {"since_seconds": 4, "next_check_seconds": 6},
+        })
+    );
+    let (_, body) = get(&endpoints, "/readyz/db").await;
+    assert_eq!(body, "[-]db failed: reason withheld\nreadyz check failed\n");
+}
+
+/// Counts its runs, each of which takes this long.
+fn counted(time: Duration) -> (Arc<AtomicU32>, impl Probe) {
+    let runs = Arc::new(AtomicU32::new(0));
+    let probe = {
+        let runs = Arc::clone(&runs);
+        move || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            async move {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
+        }
+    };
+    (runs, probe)
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_ask_at_once_share_one_probe_and_those_who_ask_soon_its_result() {
+    let (runs, probe) = counted(Duration::from_millis(100));
+    let endpoints = Endpoints::new().check(Check::probe("db", probe));
+
+    let (one, other, third) = tokio::join!(
+        get(&endpoints, "/readyz"),
+        get(&endpoints, "/readyz"),
+        get(&endpoints, "/healthz")
+    );
+    assert_eq!((one.0, other.0, third.0), (200, 200, 200));
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+
+    advance(Duration::from_millis(999)).await;
+    get(&endpoints, "/readyz").await;
+    assert_eq!(runs.load(Ordering::SeqCst), 1, "it is not a second old");
+    advance(Duration::from_millis(1)).await;
+    get(&endpoints, "/readyz").await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_asks_and_goes_leaves_the_probe_to_the_next() {
+    let (runs, probe) = counted(Duration::from_millis(100));
+    let endpoints = Endpoints::new().check(Check::probe("db", probe).max_age(Duration::ZERO));
+    let first = tokio::time::timeout(Duration::from_millis(50), get(&endpoints, "/readyz"));
+
+    let (first, second) = tokio::join!(first, get(&endpoints, "/readyz"));
+
+    assert!(first.is_err(), "it went");
+    assert_eq!(second.0, 200);
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+/// Serial checks, each within its time, summed up to more than the kubelet waits: the fleet was killed at each deploy.
+#[tokio::test(start_paused = true)]
+async fn checks_run_at_once_and_one_that_hangs_or_panics_is_down_alone() {
+    let hangs = || std::future::pending::<Result<(), ProbeError>>();
+    let panics = || async { panic!("the probe panics") };
+    let mut endpoints = Endpoints::new()
+        .check(Check::probe("panics", panics))
+        .check(Check::probe("fine", || async { Ok(()) }));
+    for name in ["a", "b", "c"] {
+        endpoints = endpoints.check(Check::probe(name, hangs));
+    }
+    let start = Instant::now();
+
+    let (status, body) = get(&endpoints.details(|_| true), "/readyz").await;
+
+    assert_eq!(start.elapsed(), Duration::from_millis(800));
+    assert_eq!(status, 503);
+    for line in [
+        "[-]panics failed: proxy_internal_error: the probe panicked",
+        "[+]fine ok",
+        "[-]c failed: http_response_timeout: no result within 800ms",
+    ] {
+        assert!(body.contains(line), "{line}: {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_drain_waits_for_its_delay_and_for_what_is_in_flight() {
+    let endpoints = Endpoints::new();
+    let first = endpoints.lifecycle.enter();
+    let second = endpoints.lifecycle.enter();
+    let start = Instant::now();
+    let ends = async {
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        drop(first);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        drop(second);
+    };
+    let seconds = Duration::from_secs;
+
+    let drain = endpoints.drain().delay(seconds(10)).in_flight(seconds(30));
+    assert!(!endpoints.is_ready(), "at once");
+    let (left, ()) = tokio::join!(drain.into_future(), ends);
+    assert_eq!((left, start.elapsed()), (0, seconds(15)));
+
+    let _hangs = endpoints.lifecycle.enter();
+    let start = Instant::now();
+    let left = endpoints.drain().in_flight(seconds(30)).await;
+    assert_eq!((left, start.elapsed()), (1, seconds(30)));
+}
+
+#[test]
+fn a_check_is_replaced_by_one_of_its_name_and_told_by_debug() {
+    let twice = Endpoints::new()
+        .required("db", Health::fixed(State::Down))
+        .required("db", Health::fixed(State::Up));
+
+    assert!(twice.is_ready());
+    assert_eq!(twice.checks.len(), 1);
+    assert!(format!("{twice:?}").contains("required: true"));
 }

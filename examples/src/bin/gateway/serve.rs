@@ -8,7 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use http::StatusCode;
-use portcullis::health_check::{Endpoints, Health, HealthCheckLayer, Monitor, ProbeBody};
+use portcullis::health_check::{
+    Endpoints, EndpointsLayer, Health, HealthCheckLayer, Monitor, ProbeBody,
+};
 use portcullis::param_mapping::ParamMappingLayer;
 use portcullis_faulty_upstream::{FaultyUpstream, Plan};
 use tokio::net::TcpListener;
@@ -52,9 +54,8 @@ pub(crate) async fn run(settings: &Settings, arguments: &Arguments) -> Result<()
         .fallback_service(gateway)
         .layer(from_fn_with_state(settings.max_request_bytes, limit::limit))
         .layer(from_fn(access_log::log))
-        .route_service("/livez", endpoints.clone())
-        .route_service("/readyz", endpoints.clone())
-        .route_service("/readyz/{check}", endpoints.clone());
+        // The health of gRPC is the upstream's.
+        .layer(EndpointsLayer::new(endpoints.clone()).grpc(false));
 
     let listener = listen(settings.listen).await?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -134,8 +135,7 @@ async fn serve(
             tracing::warn!(%error, "signals cannot be waited for");
             return std::future::pending().await;
         }
-        endpoints.drain();
-        tokio::time::sleep(shutdown.delay).await;
+        endpoints.drain().delay(shutdown.delay).await;
         // Nobody listens only where the server has ended already.
         let _ = ending.send(());
     });

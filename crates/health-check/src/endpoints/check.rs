@@ -1,0 +1,320 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_gateway_error::ErrorKind;
+use tokio::time::{Instant, timeout};
+
+use crate::monitor::look;
+use crate::{Health, Probe, ProbeError, State, telemetry};
+
+/// One thing that [`Endpoints`](crate::Endpoints) report: a [`Health`] that somebody monitors, or a [`Probe`] that is run when somebody asks.
+///
+/// It is asked for at `/readyz` and `/healthz`; without it the service is not ready, unless it is [`degraded`](Self::degraded).
+#[must_use = "a check does nothing until it is added to endpoints"]
+#[derive(Clone)]
+pub struct Check {
+    name: Arc<str>,
+    source: Source,
+    pub(super) required: bool,
+    pub(super) live: bool,
+    pub(super) ready: bool,
+    pub(super) startup: bool,
+    pub(super) tags: Vec<Arc<str>>,
+    timeout: Duration,
+    max_age: Duration,
+}
+
+#[derive(Clone)]
+enum Source {
+    Health(Health),
+    Probe {
+        probe: Arc<dyn Look>,
+        last: Arc<Last>,
+    },
+}
+
+/// What was seen of a check.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// `Unknown` where nobody has looked yet.
+    pub(super) state: State,
+    /// Whether it counts as up.
+    pub(super) up: bool,
+    pub(super) reason: Option<ProbeError>,
+    pub(super) since: Option<Instant>,
+    pub(super) next_check: Option<Instant>,
+}
+
+/// The last result of a probe, and the right to make the next.
+#[derive(Default)]
+struct Last {
+    /// Held while the probe runs: one at a time, and whoever waits takes its result. Dropped with who held it, the next one probes.
+    flight: tokio::sync::Mutex<()>,
+    result: Mutex<Option<Known>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    at: Instant,
+    since: Instant,
+    error: Option<ProbeError>,
+}
+
+/// A [`Probe`] behind a pointer.
+trait Look: Send + Sync {
+    fn look(&self, limit: Duration) -> Pin<Box<dyn Future<Output = LookResult> + Send>>;
+}
+
+type LookResult = Result<(), ProbeError>;
+
+struct Looked<P>(Arc<P>);
+
+// === impl Check ===
+
+impl Check {
+    /// A check of what a [`Monitor`](crate::Monitor) knows. Reading it costs no probe.
+    pub fn health(name: impl Into<Arc<str>>, health: Health) -> Self {
+        Self::new(name.into(), Source::Health(health))
+    }
+
+    /// A check that runs this probe when somebody asks, one at a time, and not again within [`max_age`](Self::max_age).
+    pub fn probe(name: impl Into<Arc<str>>, probe: impl Probe) -> Self {
+        let source = Source::Probe {
+            probe: Arc::new(Looked(Arc::new(probe))),
+            last: Arc::default(),
+        };
+        Self::new(name.into(), source)
+    }
+
+    /// A check of the own process, asked for at `/livez` and `/healthz` only: a failure there is a reason to restart.
+    ///
+    /// It must not depend on an upstream, or one that is down restarts every caller; so no [`Health`] can stand here.
+    pub fn live(name: impl Into<Arc<str>>, probe: impl Probe) -> Self {
+        Self {
+            live: true,
+            ready: false,
+            ..Self::probe(name, probe)
+        }
+    }
+
+    fn new(name: Arc<str>, source: Source) -> Self {
+        Self {
+            name,
+            source,
+            required: true,
+            live: false,
+            ready: true,
+            startup: false,
+            tags: Vec::new(),
+            timeout: Self::TIMEOUT,
+            max_age: Self::MAX_AGE,
+        }
+    }
+
+    /// Below the second that Kubernetes waits.
+    pub(crate) const TIMEOUT: Duration = Duration::from_millis(800);
+    pub(crate) const MAX_AGE: Duration = Duration::from_secs(1);
+
+    /// Makes the service degraded only while this is down: 200, and `warn`. Default: it is not ready.
+    pub const fn degraded(mut self) -> Self {
+        self.required = false;
+        self
+    }
+
+    /// Asks for it at `/startupz` too, where what is not known yet is down whatever the monitor's [`Initial`](crate::Initial) is. Default: not.
+    pub const fn startup(mut self) -> Self {
+        self.startup = true;
+        self
+    }
+
+    /// Adds it to a group by this name, which is the name of a service for gRPC: that service is `SERVING` while each of its required checks is up.
+    /// Default: the service of no name alone, which has every check of `/readyz`.
+    pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
+        let tag = tag.into();
+        if !self.tags.contains(&tag) {
+            self.tags.push(tag);
+        }
+        self
+    }
+
+    /// Replaces how long the probe may last; then it is down. Default: 800 ms, so that the answer is there within the second that Kubernetes waits.
+    ///
+    /// Says nothing of a [`Health`], whose monitor has its own.
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// Replaces for how long a result of the probe, good or bad, is told again. Default: 1 s. Zero: only those who ask while it runs share it.
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = age;
+        self
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Says what is known, after a look where that is too old.
+    pub(super) async fn look(&self) -> Seen {
+        match &self.source {
+            Source::Health(health) => Seen::health(health),
+            Source::Probe { probe, last } => self.fly(&**probe, last).await,
+        }
+    }
+
+    async fn fly(&self, probe: &dyn Look, last: &Last) -> Seen {
+        let asked = Instant::now();
+        let fresh = || {
+            let known = last.get()?;
+            (known.at >= asked || asked - known.at < self.max_age)
+                .then(|| Seen::known(known, self.max_age))
+        };
+        if let Some(seen) = fresh() {
+            return seen;
+        }
+        let Ok(_flight) = timeout(self.timeout, last.flight.lock()).await else {
+            let limit = self.timeout;
+            let late = ProbeError::new(
+                ErrorKind::HttpResponseTimeout,
+                format!("no result within {limit:?}"),
+            );
+            return Seen::down(late);
+        };
+        if let Some(seen) = fresh() {
+            return seen;
+        }
+        let error = probe.look(self.timeout).await.err();
+        Seen::known(last.set(&self.name, error), self.max_age)
+    }
+
+    /// Says what is known without a look.
+    pub(super) fn is_up(&self) -> bool {
+        match &self.source {
+            Source::Health(health) => health.is_up(),
+            Source::Probe { last, .. } => last.get().is_some_and(|known| known.error.is_none()),
+        }
+    }
+
+    /// Waits until it is worth another look.
+    pub(super) fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match &self.source {
+            Source::Health(health) => {
+                // From here on, not from the first poll on. The clone keeps its monitor.
+                let mut changes = health.subscribe();
+                let health = health.clone();
+                Box::pin(async move {
+                    if changes.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    drop(health);
+                })
+            }
+            Source::Probe { .. } => {
+                let age = self.max_age.max(Self::MAX_AGE);
+                Box::pin(tokio::time::sleep(age))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("Check");
+        f.field("name", &self.name)
+            .field("required", &self.required)
+            .field("live", &self.live)
+            .field("ready", &self.ready)
+            .field("startup", &self.startup)
+            .field("tags", &self.tags)
+            .field("timeout", &self.timeout)
+            .field("max_age", &self.max_age);
+        match &self.source {
+            Source::Health(health) => f.field("health", health).finish(),
+            Source::Probe { .. } => f.finish_non_exhaustive(),
+        }
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn health(health: &Health) -> Self {
+        let status = health.status();
+        Self {
+            state: status.state,
+            up: health.is_up(),
+            reason: status.reason,
+            since: Some(status.since),
+            next_check: status.next_check,
+        }
+    }
+
+    fn known(known: Known, max_age: Duration) -> Self {
+        let up = known.error.is_none();
+        Self {
+            state: if up { State::Up } else { State::Down },
+            up,
+            reason: known.error,
+            since: Some(known.since),
+            // When an answer looks again at the earliest.
+            next_check: known.at.checked_add(max_age),
+        }
+    }
+
+    fn down(error: ProbeError) -> Self {
+        Self {
+            state: State::Down,
+            up: false,
+            reason: Some(error),
+            since: None,
+            next_check: None,
+        }
+    }
+}
+
+// === impl Last ===
+
+impl Last {
+    fn get(&self) -> Option<Known> {
+        let result = self.result.lock();
+        result.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, name: &str, error: Option<ProbeError>) -> Known {
+        let mut last = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let state = |error: &Option<ProbeError>| match error {
+            None => State::Up,
+            Some(_) => State::Down,
+        };
+        let from = last.as_ref().map(|known| state(&known.error));
+        let to = state(&error);
+        if from != Some(to) {
+            telemetry::turned(name, from.unwrap_or(State::Unknown), to, error.as_ref());
+        }
+        let since = last
+            .as_ref()
+            .filter(|_| from == Some(to))
+            .map_or(now, |known| known.since);
+        let known = Known {
+            at: now,
+            since,
+            error,
+        };
+        *last = Some(known.clone());
+        known
+    }
+}
+
+// === impl Looked ===
+
+impl<P: Probe> Look for Looked<P> {
+    fn look(&self, limit: Duration) -> Pin<Box<dyn Future<Output = LookResult> + Send>> {
+        Box::pin(look(Arc::clone(&self.0), limit))
+    }
+}
