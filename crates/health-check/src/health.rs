@@ -247,6 +247,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn state(&self) -> State {
+        self.status.borrow().state
+    }
+
     fn linked(&self) -> MutexGuard<'_, Vec<Weak<Endpoint>>> {
         self.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }

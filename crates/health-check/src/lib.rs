@@ -94,6 +94,8 @@ mod endpoint;
 mod endpoints;
 mod future;
 mod gate;
+mod grpc_probe;
+mod grpc_watch;
 mod health;
 mod health_proto;
 mod http_probe;
@@ -127,6 +129,8 @@ pub use crate::endpoints::{
     Check, Draining, Endpoints, EndpointsBody, EndpointsFuture, EndpointsLayer, WithEndpoints,
 };
 pub use crate::future::ResponseFuture;
+pub use crate::grpc_probe::{GrpcProbe, GrpcProbeBody};
+pub use crate::grpc_watch::GrpcWatch;
 pub use crate::health::{Health, Initial, State, Status};
 pub use crate::http_probe::{HttpProbe, ProbeBody};
 pub use crate::judge::AnyError;

@@ -1,0 +1,181 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use portcullis_gateway_error::{Classify, DefaultClassifier, ErrorKind};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tower_service::Service;
+
+use crate::grpc_probe::{Ended, judge};
+use crate::health::Shared;
+use crate::health_proto::WATCH;
+use crate::{GrpcProbe, GrpcProbeBody, Health, ProbeError, Settings, State, monitor};
+
+/// Follows the state of a gRPC service through one `Watch` that stays open, in one background task: what the server says counts at once, without thresholds.
+///
+/// A stream that ends, or whose first message does not come within the `timeout` of the [`Settings`], is down, and is opened again after 1 s, 1.6 s … 120 s, each 20 %
+/// more or less, as gRPC does ([connection backoff](https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md)); a message begins that anew. A server without
+/// `Watch` (`UNIMPLEMENTED`) is asked by `Check` instead, by the interval and the thresholds of the settings.
+///
+/// A connection that is dead without a sign keeps the last state: let the client send HTTP/2 pings while it is idle.
+#[must_use = "a watch does nothing until it is started"]
+#[derive(Clone, Debug)]
+pub struct GrpcWatch<C> {
+    probe: GrpcProbe<C>,
+    name: Arc<str>,
+    settings: Settings,
+}
+
+// === impl GrpcWatch ===
+
+impl<C> GrpcWatch<C> {
+    pub(crate) fn new(probe: GrpcProbe<C>) -> Self {
+        Self {
+            probe,
+            name: "upstream".into(),
+            settings: Settings::default(),
+        }
+    }
+
+    /// Replaces the name in logs. Default: `upstream`.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Replaces the settings. Default: those of a [`Monitor`](crate::Monitor).
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Starts the task, which ends, and its stream, when the last clone of the returned handle is dropped.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use = "dropping the handle ends the watch"]
+    pub fn start<ResBody>(self) -> Health
+    where
+        C: Service<Request<GrpcProbeBody>, Response = Response<ResBody>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        C::Error: Send,
+        C::Future: Send,
+        DefaultClassifier: Classify<C::Error>,
+        ResBody: Body + Send + 'static,
+        ResBody::Data: Send,
+        ResBody::Error: Send,
+    {
+        let shared = Arc::new(Shared::new(self.name, self.settings.initial));
+        let task = tokio::spawn(run(self.probe, self.settings, Arc::clone(&shared)));
+        Health::monitored(shared, task.abort_handle())
+    }
+}
+
+async fn run<C, ResBody>(probe: GrpcProbe<C>, settings: Settings, shared: Arc<Shared>)
+where
+    C: Service<Request<GrpcProbeBody>, Response = Response<ResBody>>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    C::Error: Send,
+    C::Future: Send,
+    DefaultClassifier: Classify<C::Error>,
+    ResBody: Body + Send + 'static,
+    ResBody::Data: Send,
+    ResBody::Error: Send,
+{
+    let mut random = settings
+        .seed
+        .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+    let mut wait = FIRST_WAIT;
+    loop {
+        // In a task of its own, so that a panic of the client is a failure like another. Dropped with this future, it ends the stream.
+        let mut task = JoinSet::new();
+        let heard = Arc::clone(&shared);
+        let (probe_, limit) = (probe.clone(), settings.timeout);
+        task.spawn(async move {
+            let mut some = false;
+            let ended = follow(&probe_, limit, &heard, &mut some).await;
+            (ended, some)
+        });
+        let (ended, heard) = match task.join_next().await {
+            Some(Ok(result)) => result,
+            _ => {
+                let error = ProbeError::new(ErrorKind::ProxyInternalError, "the client panicked");
+                (Ended::Failed(error), false)
+            }
+        };
+        let error = match ended {
+            Ended::Unimplemented => {
+                tracing::debug!("no Watch: asking by Check");
+                return monitor::run(probe, settings, shared).await;
+            }
+            Ended::Ok => ProbeError::new(ErrorKind::ConnectionTerminated, "the watch ended"),
+            Ended::Failed(error) => error,
+        };
+        tracing::debug!(error.r#type = error.failure().error_type(), error = %error, "watch failed");
+        if shared.state() != State::Down {
+            shared.turn(State::Down, Some(error));
+        }
+        if heard {
+            wait = FIRST_WAIT;
+        }
+        let next = Instant::now() + wait.mul_f64(1.0 + JITTER * (2.0 * random.f64() - 1.0));
+        shared.set_next_check(next);
+        sleep_until(next).await;
+        wait = wait.mul_f64(FACTOR).min(LAST_WAIT);
+    }
+}
+
+/// Turns the state with each message, until the stream ends.
+async fn follow<C, ResBody>(
+    probe: &GrpcProbe<C>,
+    limit: Duration,
+    shared: &Shared,
+    heard: &mut bool,
+) -> Ended
+where
+    C: Service<Request<GrpcProbeBody>, Response = Response<ResBody>> + Clone,
+    DefaultClassifier: Classify<C::Error>,
+    ResBody: Body,
+{
+    let first = async {
+        let mut answers = probe.call(WATCH).await?;
+        let serving = answers.next().await?;
+        Ok((answers, serving))
+    };
+    let (mut answers, mut serving) = match timeout(limit, first).await {
+        Ok(Ok(first)) => first,
+        Ok(Err(ended)) => return ended,
+        Err(_) => {
+            let details = format!("no message within {limit:?}");
+            return Ended::Failed(ProbeError::new(ErrorKind::HttpResponseTimeout, details));
+        }
+    };
+    *heard = true;
+    loop {
+        match (judge(serving), shared.state()) {
+            (Ok(()), State::Up) | (Err(_), State::Down) => {}
+            (Ok(()), _) => shared.turn(State::Up, None),
+            (Err(error), _) => shared.turn(State::Down, Some(error)),
+        }
+        if shared.state() == State::Up {
+            shared.succeeded();
+        }
+        serving = match answers.next().await {
+            Ok(serving) => serving,
+            Err(ended) => return ended,
+        };
+    }
+}
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LAST_WAIT: Duration = Duration::from_secs(120);
+const FACTOR: f64 = 1.6;
+const JITTER: f64 = 0.2;
