@@ -7,44 +7,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use crate::processes::{
-    Process, folder, free_port, gateway, gateway_binary, gateway_with, leave_out, program,
-};
-
-/// Python with `requests`: in a venv of the tests, made once.
-fn python(test: &str) -> Option<std::path::PathBuf> {
-    let python = program("python3", test)?;
-    let venv = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("venv");
-    let inside = venv.join("bin/python");
-    let has_requests = || {
-        Command::new(&inside)
-            .args(["-c", "import requests"])
-            .output()
-    };
-    if has_requests().is_ok_and(|output| output.status.success()) {
-        return Some(inside);
-    }
-    let made = Command::new(python)
-        .args(["-m", "venv"])
-        .arg(&venv)
-        .output();
-    let installed = made
-        .ok()
-        .filter(|made| made.status.success())
-        .and_then(|_| {
-            Command::new(&inside)
-                .args(["-m", "pip", "install", "--quiet", "requests"])
-                .output()
-                .ok()
-        });
-    match installed {
-        Some(installed) if installed.status.success() => Some(inside),
-        _ => {
-            leave_out(test, "no venv with Python's requests can be made");
-            None
-        }
-    }
-}
+use crate::processes::{Process, folder, free_port, gateway, gateway_binary, gateway_with, python};
 
 async fn ask(
     method: Method,
@@ -69,7 +32,11 @@ async fn ask(
 /// The main job, as a caller sees it: 300 POSTs with a key against an upstream of which one call in ten fails.
 #[tokio::test]
 async fn python_sees_200_and_no_key_is_processed_twice() {
-    let Some(python) = python("python_sees_200_and_no_key_is_processed_twice") else {
+    let Some(python) = python(
+        "python_sees_200_and_no_key_is_processed_twice",
+        "requests",
+        "requests",
+    ) else {
         return;
     };
     let (_gateway, url) = gateway(&[]);

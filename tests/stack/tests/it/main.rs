@@ -6,6 +6,7 @@
 
 mod clients;
 mod gateway;
+mod grpc_health;
 mod nginx;
 mod pools;
 mod processes;

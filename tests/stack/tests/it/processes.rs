@@ -4,6 +4,7 @@ use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
@@ -30,6 +31,47 @@ pub(crate) fn program(name: &str, test: &str) -> Option<PathBuf> {
         leave_out(test, &format!("{name} is not installed"));
     }
     found
+}
+
+/// Python with this module of this package: in a venv of the tests, made once.
+pub(crate) fn python(test: &str, module: &str, package: &str) -> Option<PathBuf> {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    // Tests run at the same time, and a venv is made by one of them.
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let python = program("python3", test)?;
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("venv-{package}"));
+    let inside = venv.join("bin/python");
+    let has_module = || {
+        Command::new(&inside)
+            .args(["-c", &format!("import {module}")])
+            .output()
+    };
+    if has_module().is_ok_and(|output| output.status.success()) {
+        return Some(inside);
+    }
+    let made = Command::new(python)
+        .args(["-m", "venv"])
+        .arg(&venv)
+        .output();
+    let installed = made
+        .ok()
+        .filter(|made| made.status.success())
+        .and_then(|_| {
+            Command::new(&inside)
+                .args(["-m", "pip", "install", "--quiet", package])
+                .output()
+                .ok()
+        });
+    match installed {
+        Some(installed) if installed.status.success() => Some(inside),
+        _ => {
+            leave_out(
+                test,
+                &format!("no venv with Python's {package} can be made"),
+            );
+            None
+        }
+    }
 }
 
 /// Says that a test is left out, and why; fails where nothing may be.
