@@ -8,11 +8,13 @@ use serde::Deserialize;
 use crate::thresholds::Thresholds;
 use crate::{HttpProbe, Initial, OutlierDetection, Settings};
 
+mod endpoints;
 mod gate;
 mod outliers;
 mod pool;
 mod resolution;
 
+pub use self::endpoints::{CheckConfig, EndpointsConfig};
 pub use self::gate::{GateConfig, ModeConfig};
 pub use self::outliers::{
     EnforcingConfig, FailurePercentageConfig, OutlierDetectionConfig, SuccessRateConfig,

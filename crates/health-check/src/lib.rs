@@ -61,6 +61,8 @@
 //! | `initial` | optimistic | a caller that starts before its upstream was asked works |
 //! | expected statuses | 200 to 399 | Kubernetes |
 //! | `mode` | fail fast | the answer is known; waiting for it helps nobody |
+//! | `Check::timeout`, `max_age` | 800 ms, 1 s | Kubernetes waits 1 s; no dependency is asked more often |
+//! | `Endpoints::details` | nobody | the apiserver withholds reasons too |
 //!
 //! Those of a [`Pool`] stand at its [`PoolSettings`]; those of the outlier detection stand beside Envoy's in [`coming_from`].
 //!
@@ -119,9 +121,9 @@ mod window;
 pub use crate::body::ResponseBody;
 #[cfg(feature = "config")]
 pub use crate::config::{
-    BalancingConfig, Config, EndpointConfig, EnforcingConfig, FailurePercentageConfig, GateConfig,
-    ModeConfig, OutlierDetectionConfig, PoolConfig, ResolutionConfig, SlowStartConfig,
-    SuccessRateConfig,
+    BalancingConfig, CheckConfig, Config, EndpointConfig, EndpointsConfig, EnforcingConfig,
+    FailurePercentageConfig, GateConfig, ModeConfig, OutlierDetectionConfig, PoolConfig,
+    ResolutionConfig, SlowStartConfig, SuccessRateConfig,
 };
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};

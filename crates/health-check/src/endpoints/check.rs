@@ -17,11 +17,11 @@ use crate::{Health, Probe, ProbeError, State, telemetry};
 pub struct Check {
     name: Arc<str>,
     source: Source,
-    pub(super) required: bool,
+    pub(crate) required: bool,
     pub(super) live: bool,
     pub(super) ready: bool,
-    pub(super) startup: bool,
-    pub(super) tags: Vec<Arc<str>>,
+    pub(crate) startup: bool,
+    pub(crate) tags: Vec<Arc<str>>,
     timeout: Duration,
     max_age: Duration,
 }

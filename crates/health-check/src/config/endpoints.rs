@@ -1,0 +1,224 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use portcullis_gateway_error::InvalidConfig;
+use serde::Deserialize;
+
+use crate::{Check, Endpoints};
+
+/// The serde form of [`Endpoints`]: what is data of the checks that the code makes, by their names.
+///
+/// ```
+/// use portcullis_health_check::{Check, EndpointsConfig, Health, State};
+///
+/// let config: EndpointsConfig = serde_json::from_str(r#"{"checks": {"cache": {"required": false}}}"#).unwrap();
+/// let endpoints = config.endpoints([
+///     Check::health("cache", Health::fixed(State::Down)),
+///     Check::health("orders", Health::fixed(State::Up)),
+/// ]);
+/// assert!(endpoints.unwrap().is_ready());
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct EndpointsConfig {
+    /// Whether callers see why a check is down: all or none. Default: none. See [`Endpoints::details`], by which code lets some.
+    pub details: bool,
+    /// Whether [`Endpoints::started`] is waited for. Default: no. See [`Endpoints::starting`].
+    pub starting: bool,
+    /// Names of checks that are left out of all endpoints. Default: none.
+    pub exclude: Vec<String>,
+    /// What is other than the code says, by the name of the check.
+    pub checks: BTreeMap<String, CheckConfig>,
+}
+
+/// The serde form of a [`Check`]: what is not said is as the code made it.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckConfig {
+    /// False: see [`Check::degraded`].
+    pub required: Option<bool>,
+    /// See [`Check::startup`].
+    pub startup: Option<bool>,
+    /// See [`Check::tag`]: in place of those of the code.
+    pub tags: Option<Vec<String>>,
+    /// See [`Check::timeout`]. At most a minute.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Option<Duration>,
+    /// See [`Check::max_age`]. At most a day.
+    #[serde(with = "humantime_serde")]
+    pub max_age: Option<Duration>,
+}
+
+// === impl EndpointsConfig ===
+
+impl EndpointsConfig {
+    /// Makes the endpoints of these checks.
+    ///
+    /// # Errors
+    /// When a field cannot be used, or names a check that is not there; the error names it.
+    pub fn endpoints(
+        &self,
+        checks: impl IntoIterator<Item = Check>,
+    ) -> Result<Endpoints, InvalidConfig> {
+        let mut endpoints = Endpoints::new();
+        if self.details {
+            endpoints = endpoints.details(|_| true);
+        }
+        if self.starting {
+            endpoints = endpoints.starting();
+        }
+        let checks: Vec<_> = checks.into_iter().collect();
+        let is_there = |name: &String| checks.iter().any(|check| check.name() == name);
+        if let Some(index) = self.exclude.iter().position(|name| !is_there(name)) {
+            let mistake = InvalidConfig::whole("no such check");
+            return Err(mistake.within_index(index).within("exclude"));
+        }
+        for (name, config) in &self.checks {
+            let within = |mistake: InvalidConfig| mistake.within(name.clone()).within("checks");
+            if !is_there(name) {
+                return Err(within(InvalidConfig::whole("no such check")));
+            }
+            config.look().map_err(within)?;
+        }
+        for check in checks {
+            if self.exclude.iter().any(|name| name == check.name()) {
+                continue;
+            }
+            endpoints = endpoints.check(match self.checks.get(check.name()) {
+                Some(config) => config.apply(check),
+                None => check,
+            });
+        }
+        Ok(endpoints)
+    }
+}
+
+// === impl CheckConfig ===
+
+impl CheckConfig {
+    fn look(&self) -> Result<(), InvalidConfig> {
+        if self.timeout == Some(Duration::ZERO) {
+            return Err(InvalidConfig::new("timeout", "must be longer than 0"));
+        }
+        for (field, time, limit) in [
+            ("timeout", self.timeout, Duration::from_secs(60)),
+            ("max_age", self.max_age, Duration::from_secs(24 * 3600)),
+        ] {
+            if let Some(time) = time.filter(|time| *time > limit) {
+                let message = format!("must be at most {limit:?}, is {time:?}");
+                return Err(InvalidConfig::new(field, message));
+            }
+        }
+        let mut tags = self.tags.iter().flatten();
+        if let Some(index) = tags.position(String::is_empty) {
+            let mistake = InvalidConfig::whole("must not be empty: that is the whole server");
+            return Err(mistake.within_index(index).within("tags"));
+        }
+        Ok(())
+    }
+
+    fn apply(&self, mut check: Check) -> Check {
+        if let Some(required) = self.required {
+            check.required = required;
+        }
+        if let Some(startup) = self.startup {
+            check.startup = startup;
+        }
+        if let Some(tags) = &self.tags {
+            check.tags.clear();
+            for tag in tags {
+                check = check.tag(tag.as_str());
+            }
+        }
+        if let Some(limit) = self.timeout {
+            check = check.timeout(limit);
+        }
+        if let Some(age) = self.max_age {
+            check = check.max_age(age);
+        }
+        check
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Health, State};
+
+    fn checks() -> [Check; 3] {
+        [
+            Check::health("cache", Health::fixed(State::Down)),
+            Check::health("orders", Health::fixed(State::Up)).tag("old"),
+            Check::probe("db", || async { Ok(()) }),
+        ]
+    }
+
+    #[test]
+    fn data_and_code_say_the_same() {
+        let config = json!({
+            "details": true,
+            "starting": true,
+            "exclude": ["orders"],
+            "checks": {
+                "cache": {"required": false, "startup": true, "tags": ["a.B"]},
+                "db": {"timeout": "300ms", "max_age": "5s"},
+            },
+        });
+        let config: EndpointsConfig = serde_json::from_value(config).unwrap();
+        let [cache, _, db] = checks();
+        let coded = Endpoints::new()
+            .details(|_| true)
+            .starting()
+            .check(cache.degraded().startup().tag("a.B"))
+            .check(
+                db.timeout(Duration::from_millis(300))
+                    .max_age(Duration::from_secs(5)),
+            );
+
+        let read = config.endpoints(checks()).unwrap();
+
+        assert_eq!(format!("{read:?}"), format!("{coded:?}"));
+        let nothing = EndpointsConfig::default().endpoints(checks()).unwrap();
+        let coded = checks()
+            .into_iter()
+            .fold(Endpoints::new(), Endpoints::check);
+        assert_eq!(format!("{nothing:?}"), format!("{coded:?}"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (config, field) in [
+            (json!({"exclude": ["orders", "none"]}), "exclude[1]"),
+            (json!({"checks": {"none": {}}}), "checks.none"),
+            (
+                json!({"checks": {"db": {"timeout": "0s"}}}),
+                "checks.db.timeout",
+            ),
+            (
+                json!({"checks": {"db": {"timeout": "61s"}}}),
+                "checks.db.timeout",
+            ),
+            (
+                json!({"checks": {"db": {"max_age": "25h"}}}),
+                "checks.db.max_age",
+            ),
+            (
+                json!({"checks": {"db": {"tags": ["a", ""]}}}),
+                "checks.db.tags[1]",
+            ),
+        ] {
+            let config: EndpointsConfig = serde_json::from_value(config).unwrap();
+
+            let mistake = config.endpoints(checks()).unwrap_err();
+
+            let said = mistake.to_string();
+            assert!(said.starts_with(&format!("{field}: ")), "{field}: {said}");
+        }
+        let unknown = json!({"checks": {"db": {"max_ages": "1s"}}});
+        assert!(serde_json::from_value::<EndpointsConfig>(unknown).is_err());
+    }
+}
