@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod gate;
+mod grpc;
 mod monitor;
 mod passive;
 mod pool;
