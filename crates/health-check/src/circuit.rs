@@ -137,7 +137,7 @@ impl Circuit {
                     },
                     ..self
                 }),
-                Observed::Success if good + 1 >= counts.trials.get() => {
+                Observed::Success if good.saturating_add(1) >= counts.trials.get() => {
                     Step::Return(self.returned())
                 }
                 Observed::Success => Step::Count(Self {
