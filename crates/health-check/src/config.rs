@@ -5,6 +5,7 @@ use http::{Method, Uri};
 use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
+use crate::settings::MOST_HISTORY;
 use crate::thresholds::Thresholds;
 use crate::{HttpProbe, Initial, OutlierDetection, Settings};
 
@@ -38,6 +39,26 @@ pub struct Config {
     /// See [`Monitor::interval`](crate::Monitor::interval).
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
+    /// See [`Monitor::unhealthy_interval`](crate::Monitor::unhealthy_interval).
+    #[serde(with = "humantime_serde")]
+    pub unhealthy_interval: Option<Duration>,
+    /// See [`Monitor::healthy_edge_interval`](crate::Monitor::healthy_edge_interval).
+    #[serde(with = "humantime_serde")]
+    pub healthy_edge_interval: Option<Duration>,
+    /// See [`Monitor::unhealthy_edge_interval`](crate::Monitor::unhealthy_edge_interval).
+    #[serde(with = "humantime_serde")]
+    pub unhealthy_edge_interval: Option<Duration>,
+    /// See [`Monitor::changing_interval`](crate::Monitor::changing_interval).
+    #[serde(with = "humantime_serde")]
+    pub changing_interval: Option<Duration>,
+    /// See [`Monitor::no_traffic_interval`](crate::Monitor::no_traffic_interval).
+    #[serde(with = "humantime_serde")]
+    pub no_traffic_interval: Option<Duration>,
+    /// See [`Monitor::initial_jitter`](crate::Monitor::initial_jitter).
+    #[serde(with = "humantime_serde")]
+    pub initial_jitter: Duration,
+    /// See [`Monitor::history`](crate::Monitor::history).
+    pub history: usize,
     /// See [`Monitor::jitter`](crate::Monitor::jitter).
     pub jitter: f64,
     /// See [`Monitor::timeout`](crate::Monitor::timeout).
@@ -105,6 +126,13 @@ impl Default for Config {
             method: "GET".to_owned(),
             expected: (200, 399),
             interval: settings.interval,
+            unhealthy_interval: settings.unhealthy_interval,
+            healthy_edge_interval: settings.healthy_edge_interval,
+            unhealthy_edge_interval: settings.unhealthy_edge_interval,
+            changing_interval: settings.changing_interval,
+            no_traffic_interval: settings.no_traffic_interval,
+            initial_jitter: settings.initial_jitter,
+            history: settings.history,
             jitter: settings.jitter,
             timeout: settings.timeout,
             rise: settings.thresholds.rise.get(),
@@ -120,8 +148,16 @@ impl TryFrom<&Config> for Settings {
     type Error = InvalidConfig;
 
     fn try_from(config: &Config) -> Result<Self, InvalidConfig> {
-        for (field, duration) in [("interval", config.interval), ("timeout", config.timeout)] {
-            if duration.is_zero() {
+        for (field, duration) in [
+            ("interval", Some(config.interval)),
+            ("unhealthy_interval", config.unhealthy_interval),
+            ("healthy_edge_interval", config.healthy_edge_interval),
+            ("unhealthy_edge_interval", config.unhealthy_edge_interval),
+            ("changing_interval", config.changing_interval),
+            ("no_traffic_interval", config.no_traffic_interval),
+            ("timeout", Some(config.timeout)),
+        ] {
+            if duration.is_some_and(|duration| duration.is_zero()) {
                 return Err(InvalidConfig::new(field, "must be longer than 0"));
             }
         }
@@ -130,6 +166,10 @@ impl TryFrom<&Config> for Settings {
                 "jitter",
                 format!("must be 0 to 1, is {}", config.jitter),
             ));
+        }
+        if config.history > MOST_HISTORY {
+            let message = format!("must be at most {MOST_HISTORY}, is {}", config.history);
+            return Err(InvalidConfig::new("history", message));
         }
         let count = |field, number| {
             let zero = || InvalidConfig::new(field, "must be at least 1, is 0");
@@ -150,6 +190,13 @@ impl TryFrom<&Config> for Settings {
         };
         Ok(Self {
             interval: config.interval,
+            unhealthy_interval: config.unhealthy_interval,
+            healthy_edge_interval: config.healthy_edge_interval,
+            unhealthy_edge_interval: config.unhealthy_edge_interval,
+            changing_interval: config.changing_interval,
+            no_traffic_interval: config.no_traffic_interval,
+            initial_jitter: config.initial_jitter,
+            history: config.history,
             jitter: config.jitter,
             timeout: config.timeout,
             thresholds: Thresholds {
@@ -184,7 +231,8 @@ mod tests {
     fn data_and_code_say_the_same() {
         let config = config(json!({
             "path": "/healthz", "method": "HEAD", "expected": [200, 204], "interval": "2s", "jitter": 0.5,
-            "timeout": "300ms", "rise": 4, "fall": 5, "pessimistic": true,
+            "timeout": "300ms", "rise": 4, "fall": 5, "pessimistic": true, "unhealthy_interval": "3s",
+            "healthy_edge_interval": "4s", "unhealthy_edge_interval": "5s", "changing_interval": "6s", "no_traffic_interval": "7s", "initial_jitter": "8s", "history": 9,
         }));
 
         let probe = HttpProbe::new((), "http://a:1/healthz".parse().unwrap())
@@ -193,6 +241,13 @@ mod tests {
         let look = async || Ok::<(), ProbeError>(());
         let monitor = Monitor::new(look)
             .interval(Duration::from_secs(2))
+            .unhealthy_interval(Duration::from_secs(3))
+            .healthy_edge_interval(Duration::from_secs(4))
+            .unhealthy_edge_interval(Duration::from_secs(5))
+            .changing_interval(Duration::from_secs(6))
+            .no_traffic_interval(Duration::from_secs(7))
+            .initial_jitter(Duration::from_secs(8))
+            .history(9)
             .jitter(0.5)
             .timeout(Duration::from_millis(300))
             .rise(NonZeroU32::new(4).unwrap())
@@ -256,6 +311,18 @@ mod tests {
             ),
             (json!({"interval": "0s"}), "interval: must be longer than 0"),
             (json!({"timeout": "0s"}), "timeout: must be longer than 0"),
+            (
+                json!({"unhealthy_interval": "0s"}),
+                "unhealthy_interval: must be longer than 0",
+            ),
+            (
+                json!({"no_traffic_interval": "0s"}),
+                "no_traffic_interval: must be longer than 0",
+            ),
+            (
+                json!({"history": 1025}),
+                "history: must be at most 1024, is 1025",
+            ),
             (json!({"jitter": 1.5}), "jitter: must be 0 to 1, is 1.5"),
             (json!({"rise": 0}), "rise: must be at least 1, is 0"),
             (json!({"fall": 0}), "fall: must be at least 1, is 0"),

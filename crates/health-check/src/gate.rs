@@ -56,6 +56,7 @@ impl Gate {
 
     #[inline]
     pub(crate) fn enter(&self) -> Entry {
+        self.health.call_came();
         if !self.health.is_up() {
             return Entry::Closed(self.health.next_check());
         }

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
 
 use crate::grpc_probe::{Ended, judge};
-use crate::health::Shared;
 use crate::health_proto::WATCH;
+use crate::shared::Shared;
 use crate::{GrpcProbe, GrpcProbeBody, Health, ProbeError, Settings, State, monitor};
 
 /// Follows the state of a gRPC service through one `Watch` that stays open, in one background task: what the server says counts at once, without thresholds.
@@ -70,7 +70,8 @@ impl<C> GrpcWatch<C> {
         ResBody::Data: Send,
         ResBody::Error: Send,
     {
-        let shared = Arc::new(Shared::new(self.name, self.settings.initial));
+        let shared = Shared::new(self.name, self.settings.initial);
+        let shared = Arc::new(shared.keeping(self.settings.history));
         let task = tokio::spawn(run(self.probe, self.settings, Arc::clone(&shared)));
         Health::monitored(shared, task.abort_handle())
     }

@@ -1,15 +1,14 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::changes::{Changes, Watchers};
-use crate::endpoint::Endpoint;
-use crate::{PassiveHealth, ProbeError, telemetry};
+use crate::changes::Changes;
+use crate::shared::Shared;
+use crate::{LastCheck, Override, PassiveHealth, ProbeError, Transition};
 
 /// What is known of whether something is up.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -44,7 +43,13 @@ pub struct Status {
     pub reason: Option<ProbeError>,
     /// When it is looked at again, where somebody looks.
     pub next_check: Option<Instant>,
+    /// What somebody decided by hand, while that counts.
+    pub forced: Option<Override>,
 }
+
+/// Tells of every change of a [`Health`], from when it was made. It does not keep the monitor alive.
+#[derive(Clone, Debug)]
+pub struct HealthChanges(watch::Receiver<Status>);
 
 /// The health of one thing, shared by all clones: what a [`Monitor`](crate::Monitor) writes, and gates and endpoints read.
 ///
@@ -54,19 +59,6 @@ pub struct Health {
     shared: Arc<Shared>,
     /// Ends the monitor's task. `None` where there is none.
     _task: Option<Arc<AbortOnDrop>>,
-}
-
-/// The half that a monitor's task holds, which does not keep the task alive.
-pub(crate) struct Shared {
-    name: Arc<str>,
-    initial: Initial,
-    /// The state alone, for the happy path: one load.
-    state: AtomicU8,
-    status: watch::Sender<Status>,
-    /// Endpoints that return when a probe succeeds.
-    linked: Mutex<Vec<Weak<Endpoint>>>,
-    /// Pools that are told of every turn.
-    watchers: Watchers,
 }
 
 struct AbortOnDrop(AbortHandle);
@@ -91,8 +83,8 @@ impl Health {
     /// A health that never changes: for a thing that nobody probes, and for tests.
     #[must_use]
     pub fn fixed(state: State) -> Self {
-        let shared = Shared::new("fixed".into(), Initial::Optimistic);
-        shared.set(state, None);
+        let shared = Shared::new("fixed".into(), Initial::Optimistic).keeping(16);
+        shared.fix(state);
         Self {
             shared: Arc::new(shared),
             _task: None,
@@ -110,18 +102,14 @@ impl Health {
     #[must_use]
     #[inline]
     pub fn is_up(&self) -> bool {
-        self.shared.is_up(self.state())
+        self.shared.is_up()
     }
 
     /// Returns the state.
     #[must_use]
     #[inline]
     pub fn state(&self) -> State {
-        match self.shared.state.load(Ordering::Acquire) {
-            UP => State::Up,
-            DOWN => State::Down,
-            _ => State::Unknown,
-        }
+        self.shared.effective()
     }
 
     /// Returns the state with since when and why it is so.
@@ -139,8 +127,46 @@ impl Health {
     /// Returns the time until the next look, where somebody looks.
     #[must_use]
     pub fn next_check(&self) -> Option<Duration> {
-        let next = self.shared.status.borrow().next_check?;
-        Some(next.saturating_duration_since(Instant::now()))
+        self.shared.next_check()
+    }
+
+    /// Returns the last probe that has ended, with how many there were.
+    #[must_use]
+    pub fn last_check(&self) -> Option<LastCheck> {
+        self.shared.last_check()
+    }
+
+    /// Returns the last transitions, oldest first: as many as [`Monitor::history`](crate::Monitor::history) says.
+    #[must_use]
+    pub fn history(&self) -> Vec<Transition> {
+        self.shared.history()
+    }
+
+    /// Tells of every change from now on.
+    #[must_use]
+    pub fn changes(&self) -> HealthChanges {
+        HealthChanges(self.subscribe())
+    }
+
+    /// Makes the state what was decided, whatever probes say, until [`release`](Self::release). Probes go on meanwhile.
+    pub fn force(&self, decided: Override) {
+        self.shared.force(Some(decided));
+    }
+
+    /// Makes probes decide again, with what they have found meanwhile.
+    pub fn release(&self) {
+        self.shared.force(None);
+    }
+
+    /// Makes the next probe come at once, but not sooner than a tenth of the interval after the last began. While one is under way, another follows it.
+    pub fn check_now(&self) {
+        self.shared.nudge.notify_one();
+    }
+
+    /// Says that a call goes to it, for [`no_traffic_interval`](crate::Monitor::no_traffic_interval). The gate says so by itself. One atomic load.
+    #[inline]
+    pub fn call_came(&self) {
+        self.shared.call_came();
     }
 
     /// Waits until the state is this one. Never returns where it never is.
@@ -168,13 +194,7 @@ impl Health {
 
     /// Tells an endpoint of every probe that succeeds.
     pub(crate) fn link(&self, passive: &PassiveHealth) {
-        let mut linked = self.shared.linked();
-        linked.retain(|endpoint| endpoint.strong_count() > 0);
-        let endpoint = passive.downgrade();
-        // One that is put into a pool again and again is told once.
-        if !linked.iter().any(|other| other.ptr_eq(&endpoint)) {
-            linked.push(endpoint);
-        }
+        self.shared.link(passive.downgrade());
     }
 }
 
@@ -187,89 +207,16 @@ impl fmt::Debug for Health {
     }
 }
 
-// === impl Shared ===
+// === impl HealthChanges ===
 
-const UNKNOWN: u8 = 0;
-const UP: u8 = 1;
-const DOWN: u8 = 2;
-
-impl Shared {
-    pub(crate) fn new(name: Arc<str>, initial: Initial) -> Self {
-        let status = Status {
-            state: State::Unknown,
-            since: Instant::now(),
-            reason: None,
-            next_check: None,
-        };
-        Self {
-            name,
-            initial,
-            state: AtomicU8::new(UNKNOWN),
-            status: watch::Sender::new(status),
-            linked: Mutex::default(),
-            watchers: Watchers::default(),
-        }
-    }
-
-    /// Turns the state, and tells the log.
-    pub(crate) fn turn(&self, state: State, reason: Option<ProbeError>) {
-        let from = self.status.borrow().state;
-        telemetry::turned(&self.name, from, state, reason.as_ref());
-        self.set(state, reason);
-    }
-
-    fn set(&self, state: State, reason: Option<ProbeError>) {
-        let number = match state {
-            State::Unknown => UNKNOWN,
-            State::Up => UP,
-            State::Down => DOWN,
-        };
-        self.state.store(number, Ordering::Release);
-        self.status.send_modify(|status| {
-            *status = Status {
-                state,
-                since: Instant::now(),
-                reason,
-                next_check: status.next_check,
-            };
-        });
-        self.watchers.tell();
-    }
-
-    /// A probe has succeeded. While the state is not up, that is not enough for an ejected endpoint to return.
-    pub(crate) fn succeeded(&self) {
-        if self.state.load(Ordering::Acquire) != UP {
-            return;
-        }
-        let linked: Vec<_> = self.linked().iter().filter_map(Weak::upgrade).collect();
-        for endpoint in linked {
-            endpoint.check_succeeded();
-        }
-    }
-
-    pub(crate) fn state(&self) -> State {
-        self.status.borrow().state
-    }
-
-    fn linked(&self) -> MutexGuard<'_, Vec<Weak<Endpoint>>> {
-        self.linked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_next_check(&self, next: Instant) {
-        // Nobody waits for this.
-        self.status.send_if_modified(|status| {
-            status.next_check = Some(next);
-            false
-        });
-    }
-
-    #[inline]
-    fn is_up(&self, state: State) -> bool {
-        match state {
-            State::Up => true,
-            State::Down => false,
-            State::Unknown => self.initial == Initial::Optimistic,
-        }
+impl HealthChanges {
+    /// Waits for the next change; `None` when nobody can change it any more. Changes that came between two calls are told as one, the last.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when this is dropped.
+    pub async fn next(&mut self) -> Option<Status> {
+        self.0.changed().await.ok()?;
+        Some(self.0.borrow_and_update().clone())
     }
 }
 

@@ -112,9 +112,12 @@ mod pool;
 mod probe;
 mod refusal;
 mod service;
+mod settings;
+mod shared;
 mod statistics;
 mod telemetry;
 mod thresholds;
+mod transition;
 mod wait;
 mod window;
 
@@ -133,11 +136,11 @@ pub use crate::endpoints::{
 pub use crate::future::ResponseFuture;
 pub use crate::grpc_probe::{GrpcProbe, GrpcProbeBody};
 pub use crate::grpc_watch::GrpcWatch;
-pub use crate::health::{Health, Initial, State, Status};
+pub use crate::health::{Health, HealthChanges, Initial, State, Status};
 pub use crate::http_probe::{HttpProbe, ProbeBody};
 pub use crate::judge::AnyError;
 pub use crate::layer::{HealthCheckLayer, Mode};
-pub use crate::monitor::{Monitor, Settings};
+pub use crate::monitor::Monitor;
 pub use crate::observed::Observed;
 pub use crate::outliers::Outliers;
 pub use crate::pass::Pass;
@@ -154,6 +157,8 @@ pub use crate::pool::resolution::{Resolution, Resolve, Resolved};
 pub use crate::pool::settings::{Balancing, PoolSettings, SlowStart};
 pub use crate::probe::{Probe, ProbeError};
 pub use crate::service::HealthCheck;
+pub use crate::settings::Settings;
+pub use crate::transition::{LastCheck, Override, Transition};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

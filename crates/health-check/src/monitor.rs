@@ -1,14 +1,18 @@
+use std::future::poll_fn;
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use portcullis_gateway_error::ErrorKind;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::health::Shared;
-use crate::thresholds::{Judge, Thresholds};
-use crate::{Health, Initial, Probe, ProbeError, State};
+use crate::settings::Facts;
+use crate::shared::Shared;
+use crate::thresholds::Judge;
+use crate::{Health, Initial, Probe, ProbeError, Settings, State};
 
 /// Looks again and again at whether something is up, in one background task.
 ///
@@ -27,17 +31,6 @@ pub struct Monitor<P> {
     probe: P,
     name: Arc<str>,
     settings: Settings,
-}
-
-/// The settings of a [`Monitor`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    pub(crate) interval: Duration,
-    pub(crate) jitter: f64,
-    pub(crate) timeout: Duration,
-    pub(crate) thresholds: Thresholds,
-    pub(crate) initial: Initial,
-    pub(crate) seed: Option<u64>,
 }
 
 // === impl Monitor ===
@@ -70,13 +63,60 @@ impl<P: Probe> Monitor<P> {
         self
     }
 
+    /// Sets the interval while the state is down. Default: the usual one. Source: Envoy's `unhealthy_interval`.
+    pub const fn unhealthy_interval(mut self, interval: Duration) -> Self {
+        self.settings.unhealthy_interval = Some(interval);
+        self
+    }
+
+    /// Sets the interval right after the state has turned up, once. Default: the usual one. Source: Envoy's `healthy_edge_interval`.
+    pub const fn healthy_edge_interval(mut self, interval: Duration) -> Self {
+        self.settings.healthy_edge_interval = Some(interval);
+        self
+    }
+
+    /// Sets the interval right after the state has turned down, once. Default: the one while it is down. Source: Envoy's `unhealthy_edge_interval`.
+    pub const fn unhealthy_edge_interval(mut self, interval: Duration) -> Self {
+        self.settings.unhealthy_edge_interval = Some(interval);
+        self
+    }
+
+    /// Sets the interval while results speak against the state and are not enough to turn it. Default: the usual one. Source: HAProxy's `fastinter`.
+    pub const fn changing_interval(mut self, interval: Duration) -> Self {
+        self.settings.changing_interval = Some(interval);
+        self
+    }
+
+    /// Sets the interval while no calls come; the first that comes brings the next probe near. Default: the usual one. Source: Envoy's `no_traffic_interval`.
+    ///
+    /// A gate says when calls come; who uses the [`Health`] without one says it by [`Health::call_came`].
+    pub const fn no_traffic_interval(mut self, interval: Duration) -> Self {
+        self.settings.no_traffic_interval = Some(interval);
+        self
+    }
+
+    /// Makes the first probe wait for a random time up to this one, so that many monitors that start at once do not probe at once. Default: 0; at most a day.
+    /// Source: Envoy's `initial_jitter`.
+    ///
+    /// The interval is what spreads them evenly.
+    pub const fn initial_jitter(mut self, most: Duration) -> Self {
+        self.settings.initial_jitter = most;
+        self
+    }
+
+    /// Replaces how many transitions are kept. Default: 16; at most 1,024.
+    pub const fn history(mut self, transitions: usize) -> Self {
+        self.settings.history = transitions;
+        self
+    }
+
     /// Replaces by how much of itself an interval varies, at random: 0.1 is 10 % less to 10 % more. Default: 0.1. What is outside 0 to 1 counts as the nearer end.
     pub const fn jitter(mut self, part: f64) -> Self {
         self.settings.jitter = part;
         self
     }
 
-    /// Replaces how long a probe may last. Default: 1 s.
+    /// Replaces how long a probe may last. Default: 1 s. That of the probe itself counts more, where it [has one](Probe::timeout).
     pub const fn timeout(mut self, limit: Duration) -> Self {
         self.settings.timeout = limit;
         self
@@ -117,7 +157,8 @@ impl<P: Probe> Monitor<P> {
     /// Outside a tokio runtime.
     #[must_use = "dropping the handle ends the monitor"]
     pub fn start(self) -> Health {
-        let shared = Arc::new(Shared::new(self.name, self.settings.initial));
+        let shared = Shared::new(self.name, self.settings.initial);
+        let shared = Arc::new(shared.keeping(self.settings.history));
         let task = tokio::spawn(run(self.probe, self.settings, Arc::clone(&shared)));
         Health::monitored(shared, task.abort_handle())
     }
@@ -129,24 +170,67 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
         .seed
         .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
     let mut judge = Judge::new();
+    let limit = probe.timeout().unwrap_or(settings.timeout);
+    if settings.no_traffic_interval.is_some() {
+        shared.no_traffic_yet();
+    }
+    let first = settings.first_wait(&mut random);
+    if !first.is_zero() {
+        let due = Instant::now() + first;
+        shared.set_next_check(due);
+        until(due, &shared).await;
+    }
+    let mut facts = Facts {
+        state: State::Unknown,
+        turned: false,
+        changing: false,
+        traffic: true,
+    };
     loop {
-        let next = Instant::now() + settings.next_interval(&mut random);
-        shared.set_next_check(next);
-        let result = look(Arc::clone(&probe), settings.timeout).await;
-        if let Err(error) = &result {
-            tracing::debug!(error.r#type = error.failure().error_type(), error = %error, "probe failed");
-        }
+        let started = Instant::now();
+        // What is said while the probe is under way; its result may bring the next one nearer.
+        let (estimate, _) = settings.next_interval(facts, &mut random.clone());
+        shared.set_next_check(started + estimate);
+        let result = look(Arc::clone(&probe), limit).await;
+        shared.checked(started, result.as_ref().err());
         let success = result.is_ok();
-        match judge.observe(success, settings.thresholds) {
-            Some(state @ State::Down) => shared.turn(state, result.err()),
-            Some(state) => shared.turn(state, None),
-            None => {}
+        let turned = judge.observe(success, settings.thresholds);
+        if let Some(state) = turned {
+            shared.turn(state, result.err());
         }
         if success {
             shared.succeeded();
         }
-        sleep_until(next).await;
+        facts = Facts {
+            state: shared.state(),
+            turned: turned.is_some(),
+            changing: judge.is_changing(),
+            traffic: settings.no_traffic_interval.is_none() || shared.take_traffic(),
+        };
+        let (interval, slow) = settings.next_interval(facts, &mut random);
+        let due = started + interval;
+        shared.set_next_check(due);
+        if slow {
+            shared.fall_asleep();
+        }
+        if until(due, &shared).await {
+            // Nudged: not so soon that nudges become load.
+            sleep_until(due.min(started + interval.min(settings.interval) / 10)).await;
+        }
     }
+}
+
+/// Sleeps until then, or until a nudge; says whether it was one.
+async fn until(due: Instant, shared: &Shared) -> bool {
+    let mut alarm = pin!(sleep_until(due));
+    let mut nudge = pin!(shared.nudge.notified());
+    poll_fn(|cx| {
+        if nudge.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        alarm.as_mut().poll(cx).map(|()| false)
+    })
+    .await
 }
 
 /// One probe, within its time. In a task of its own, so that a panic is a failure like another.
@@ -163,96 +247,6 @@ pub(crate) async fn look<P: Probe>(probe: Arc<P>, limit: Duration) -> Result<(),
         Err(_) => {
             let details = format!("no result within {limit:?}");
             Err(ProbeError::new(ErrorKind::HttpResponseTimeout, details))
-        }
-    }
-}
-
-// === impl Settings ===
-
-impl Settings {
-    fn next_interval(&self, random: &mut fastrand::Rng) -> Duration {
-        let jitter = if self.jitter > 0.0 {
-            self.jitter.min(1.0)
-        } else {
-            0.0
-        };
-        let factor = 1.0 + jitter * (2.0 * random.f64() - 1.0);
-        // Not shorter than the timer can tell, so that no setting makes a busy loop; and short enough that nothing overflows.
-        self.interval
-            .min(LONGEST)
-            .mul_f64(factor)
-            .max(Duration::from_millis(1))
-    }
-}
-
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
-
-/// Every 5 s with 10 % of jitter, 1 s for each, rise 2, fall 3, optimistic.
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(5),
-            jitter: 0.1,
-            timeout: Duration::from_secs(1),
-            thresholds: Thresholds::default(),
-            initial: Initial::Optimistic,
-            seed: None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_stay_within_their_jitter_and_repeat_for_a_seed() {
-        let settings = Settings {
-            jitter: 0.2,
-            ..Settings::default()
-        };
-        let draw = || {
-            let mut random = fastrand::Rng::with_seed(9);
-            (0..1000)
-                .map(|_| settings.next_interval(&mut random))
-                .collect::<Vec<_>>()
-        };
-
-        let intervals = draw();
-
-        assert!(
-            intervals
-                .iter()
-                .all(|interval| (4000..=6000).contains(&interval.as_millis()))
-        );
-        assert!(intervals.iter().any(|interval| interval.as_millis() < 4200));
-        assert!(intervals.iter().any(|interval| interval.as_millis() > 5800));
-        assert_eq!(intervals, draw());
-    }
-
-    #[test]
-    fn no_setting_makes_a_busy_loop_or_a_panic() {
-        let mut random = fastrand::Rng::with_seed(9);
-        for jitter in [-1.0, 0.0, 1.0, 7.0, f64::NAN] {
-            let endless = Settings {
-                interval: Duration::MAX,
-                jitter,
-                ..Settings::default()
-            };
-            assert!(
-                endless.next_interval(&mut random) <= 2 * LONGEST,
-                "{jitter}"
-            );
-            let settings = Settings {
-                interval: Duration::ZERO,
-                jitter,
-                ..Settings::default()
-            };
-
-            assert!(
-                settings.next_interval(&mut random) >= Duration::from_millis(1),
-                "{jitter}"
-            );
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use portcullis_gateway_error::{ErrorKind, Failure};
 
@@ -10,6 +11,11 @@ use portcullis_gateway_error::{ErrorKind, Failure};
 pub trait Probe: Send + Sync + 'static {
     /// Looks once.
     fn probe(&self) -> impl Future<Output = Result<(), ProbeError>> + Send;
+
+    /// Returns how long one look may last, where this probe has a limit of its own; it counts more than that of the monitor. Default: none.
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Why a probe failed.

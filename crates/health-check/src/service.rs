@@ -89,6 +89,7 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
     where
         S: Service<Request<ReqBody>>,
     {
+        self.layer.gate.health.call_came();
         let again = again.or_else(|| self.layer.gate.again());
         let audience = Audience::of(&request);
         let Mode::Wait { limit } = self.layer.mode else {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::endpoint::ReturnedBy;
-use crate::{Detector, ProbeError, State};
+use crate::{Detector, Override, ProbeError, State};
 
 /// Probes turned a state.
 pub(crate) fn turned(name: &str, from: State, to: State, reason: Option<&ProbeError>) {
@@ -22,6 +22,44 @@ pub(crate) fn turned(name: &str, from: State, to: State, reason: Option<&ProbeEr
             .increment(1);
         let up = if to == State::Up { 1.0 } else { 0.0 };
         metrics::gauge!("health_check.up", "upstream" => name).set(up);
+    }
+}
+
+/// Somebody decided by hand, or let probes decide again.
+pub(crate) fn forced(name: &str, decided: Option<Override>) {
+    let decided = decided.map_or("release", Override::as_str);
+    tracing::warn!(upstream = name, decided, "health decided by hand");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("health_check.overrides", "upstream" => name.to_owned(), "decided" => decided)
+        .increment(1);
+}
+
+/// A probe has ended.
+pub(crate) fn checked(name: &str, latency: Duration, error: Option<&ProbeError>) {
+    let latency_s = latency.as_secs_f64();
+    match error {
+        Some(error) => tracing::debug!(
+            upstream = name,
+            error.r#type = error.failure().error_type(),
+            error = %error,
+            latency_ms = latency_s * 1e3,
+            "probe failed",
+        ),
+        None => tracing::trace!(
+            upstream = name,
+            latency_ms = latency_s * 1e3,
+            "probe succeeded"
+        ),
+    }
+    #[cfg(feature = "metrics")]
+    {
+        let result = error.map_or("success".to_owned(), |error| {
+            error.failure().error_type().to_owned()
+        });
+        let name = name.to_owned();
+        metrics::counter!("health_check.checks", "upstream" => name.clone(), "result" => result)
+            .increment(1);
+        metrics::histogram!("health_check.check.duration", "upstream" => name).record(latency_s);
     }
 }
 

@@ -40,6 +40,11 @@ impl Judge {
         }
     }
 
+    /// Says whether the last results speak against the state.
+    pub(crate) const fn is_changing(&self) -> bool {
+        self.against > 0
+    }
+
     /// Takes one result; returns the new state if it turned. The first result of all decides at once, as Envoy has it.
     pub(crate) fn observe(&mut self, success: bool, thresholds: Thresholds) -> Option<State> {
         let (result, needed) = if success {

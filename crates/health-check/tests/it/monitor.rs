@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use portcullis_health_check::{Initial, State};
+use portcullis_health_check::{Initial, Override, State};
 use tokio::time::{Instant, advance};
 
 use super::*;
@@ -123,4 +123,199 @@ async fn probes_never_overlap_and_end_with_the_last_handle() {
         ),
         (3, 0)
     );
+}
+
+/// A monitor of the script, and how often it was looked at.
+fn counted(look: Look) -> (Monitor<impl Probe>, Arc<AtomicU32>, Script) {
+    let (script, looks) = (Script::new(&[look]), Arc::new(AtomicU32::new(0)));
+    let (played, counter) = (script.clone(), Arc::clone(&looks));
+    let probe = move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        let script = played.clone();
+        async move { script.probe().await }
+    };
+    let monitor = Monitor::new(probe)
+        .interval(Duration::from_secs(10))
+        .jitter(0.0);
+    (monitor, looks, script)
+}
+
+async fn after(seconds: f64) {
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_edge_has_its_interval_once() {
+    let (monitor, _, script) = counted(Look::Up);
+    let health = monitor
+        .unhealthy_interval(Duration::from_secs(4))
+        .unhealthy_edge_interval(Duration::from_secs(2))
+        .changing_interval(Duration::from_secs(1))
+        .start();
+    health.wait_for(State::Up).await;
+    let start = Instant::now();
+
+    script.then(Look::Down);
+    health.wait_for(State::Down).await;
+    assert_eq!(
+        start.elapsed().as_secs(),
+        12,
+        "10, then 1 and 1 while it changes"
+    );
+    after(0.5).await;
+    assert_eq!(
+        health.next_check(),
+        Some(Duration::from_millis(1500)),
+        "edge"
+    );
+    after(2.0).await;
+    assert_eq!(
+        health.next_check(),
+        Some(Duration::from_millis(3500)),
+        "down"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_no_call_comes_probes_are_rare_and_the_first_call_brings_one() {
+    let (monitor, looks, _) = counted(Look::Up);
+    let health = monitor.no_traffic_interval(Duration::from_secs(60)).start();
+    after(59.0).await;
+    assert_eq!(looks.load(Ordering::SeqCst), 1);
+
+    health.call_came();
+    after(0.1).await;
+    assert_eq!(looks.load(Ordering::SeqCst), 2, "the first call brings one");
+    health.call_came();
+    after(59.0).await;
+    assert_eq!(
+        looks.load(Ordering::SeqCst),
+        4,
+        "10 s after a call, 10 s after the last, and then it is quiet again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_tells_the_monitor_of_calls() {
+    use portcullis_health_check::HealthCheckLayer;
+    use tower::{Layer, ServiceExt, service_fn};
+
+    let (monitor, looks, _) = counted(Look::Up);
+    let health = monitor.no_traffic_interval(Duration::from_secs(60)).start();
+    after(30.0).await;
+    let inner = service_fn(|_: http::Request<()>| async {
+        Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    });
+
+    let service = HealthCheckLayer::new(health.clone()).layer(inner);
+    service.oneshot(http::Request::new(())).await.unwrap();
+    after(0.1).await;
+
+    assert_eq!(looks.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nudges_bring_a_probe_and_never_many() {
+    let (monitor, looks, _) = counted(Look::Up);
+    let health = monitor.start();
+    after(5.0).await;
+
+    for _ in 0..1000 {
+        health.check_now();
+        after(0.001).await;
+    }
+
+    assert_eq!(
+        looks.load(Ordering::SeqCst),
+        2,
+        "not within 1 s of one another"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_decided_by_hand_counts_until_it_is_released() {
+    let (monitor, looks, script) = counted(Look::Up);
+    let health = monitor.start();
+    let mut changes = health.changes();
+    health.wait_for(State::Up).await;
+
+    health.force(Override::Drain);
+    assert!(!health.is_up());
+    let status = health.status();
+    assert_eq!(status.forced, Some(Override::Drain));
+    assert_eq!(status.reason.unwrap().to_string(), "draining");
+    after(35.0).await;
+    assert_eq!(looks.load(Ordering::SeqCst), 4, "probes go on");
+    assert!(!health.is_up(), "and turn nothing");
+    health.force(Override::Up);
+    script.then(Look::Down);
+    after(60.0).await;
+    assert!(health.is_up());
+    health.release();
+
+    assert_eq!(health.state(), State::Down, "what probes found meanwhile");
+    assert_eq!(changes.next().await.unwrap().state, State::Down);
+    let seen: Vec<_> = health
+        .history()
+        .into_iter()
+        .map(|turn| (turn.to, turn.forced, turn.lasted.as_secs()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (State::Up, None, 0),
+            (State::Down, Some(Override::Drain), 0),
+            (State::Up, Some(Override::Up), 35),
+            (State::Down, None, 60),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_last_transitions_are_kept_with_their_reasons() {
+    let script = Script::new(&[Look::Up, Look::Down, Look::Up, Look::Down]);
+    let one = NonZeroU32::MIN;
+    let health = monitor(&script).rise(one).fall(one).history(2).start();
+    after(35.0).await;
+
+    let history = health.history();
+
+    assert_eq!(history.len(), 2);
+    assert_eq!(history[1].to, State::Down);
+    assert_eq!(history[1].lasted, Duration::from_secs(10));
+    let kind = history[1].reason.as_ref().and_then(ProbeError::kind);
+    assert_eq!(kind, Some(ErrorKind::ConnectionRefused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_panics_for_ever_is_down_and_is_seen_to_be_looked_at() {
+    let health = monitor(&Script::new(&[Look::Up, Look::Panic])).start();
+    after(95.0).await;
+
+    let last = health.last_check().unwrap();
+
+    assert_eq!(health.state(), State::Down);
+    assert_eq!((last.checks, last.failures), (10, 9));
+    assert_eq!(last.at.elapsed(), Duration::from_secs(5), "not frozen");
+    assert_eq!(last.error.unwrap().to_string(), "the probe panicked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_probes_are_spread_and_a_nudge_does_not_wait_for_them() {
+    let (monitor, looks, _) = counted(Look::Up);
+    let health = monitor
+        .initial_jitter(Duration::from_secs(100))
+        .seed(3)
+        .start();
+    after(0.1).await;
+    assert_eq!(
+        (looks.load(Ordering::SeqCst), health.state()),
+        (0, State::Unknown)
+    );
+    assert!(health.next_check().unwrap() <= Duration::from_secs(100));
+
+    health.check_now();
+    after(0.1).await;
+
+    assert_eq!(health.state(), State::Up);
 }

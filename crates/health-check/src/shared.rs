@@ -1,0 +1,293 @@
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use portcullis_gateway_error::ErrorKind;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::changes::Watchers;
+use crate::endpoint::Endpoint;
+use crate::settings::MOST_HISTORY;
+use crate::{Initial, LastCheck, Override, ProbeError, State, Status, Transition, telemetry};
+
+/// The half of a health that a monitor's task holds, which does not keep the task alive.
+pub(crate) struct Shared {
+    pub(crate) name: Arc<str>,
+    pub(crate) initial: Initial,
+    /// The state alone, for the happy path: one load.
+    state: AtomicU8,
+    pub(crate) status: watch::Sender<Status>,
+    /// Endpoints that return when a probe succeeds.
+    linked: Mutex<Vec<Weak<Endpoint>>>,
+    /// Pools that are told of every turn.
+    pub(crate) watchers: Watchers,
+    /// [`SEEN`], [`QUIET`] or [`ASLEEP`].
+    traffic: AtomicU8,
+    /// Wakes the monitor before its time.
+    pub(crate) nudge: Notify,
+    record: Mutex<Record>,
+}
+
+/// What is known besides the state.
+struct Record {
+    /// What probes say, which counts where nothing is forced.
+    probed: State,
+    reason: Option<ProbeError>,
+    transitions: VecDeque<Transition>,
+    most: usize,
+    last: Option<LastCheck>,
+}
+
+const UNKNOWN: u8 = 0;
+const UP: u8 = 1;
+const DOWN: u8 = 2;
+
+/// Calls came since the last probe, or nobody wants to know.
+const SEEN: u8 = 0;
+/// No call came since the last probe.
+const QUIET: u8 = 1;
+/// The same, and the monitor sleeps for longer because of it.
+const ASLEEP: u8 = 2;
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn new(name: Arc<str>, initial: Initial) -> Self {
+        let status = Status {
+            state: State::Unknown,
+            since: Instant::now(),
+            reason: None,
+            next_check: None,
+            forced: None,
+        };
+        Self {
+            name,
+            initial,
+            state: AtomicU8::new(UNKNOWN),
+            status: watch::Sender::new(status),
+            linked: Mutex::default(),
+            watchers: Watchers::default(),
+            traffic: AtomicU8::new(SEEN),
+            nudge: Notify::new(),
+            record: Mutex::new(Record {
+                probed: State::Unknown,
+                reason: None,
+                transitions: VecDeque::new(),
+                most: 0,
+                last: None,
+            }),
+        }
+    }
+
+    /// Keeps so many transitions.
+    pub(crate) fn keeping(self, transitions: usize) -> Self {
+        self.record().most = transitions.min(MOST_HISTORY);
+        self
+    }
+
+    /// What probes say, whatever is forced.
+    pub(crate) fn state(&self) -> State {
+        self.record().probed
+    }
+
+    /// The state that counts.
+    #[inline]
+    pub(crate) fn effective(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            UP => State::Up,
+            DOWN => State::Down,
+            _ => State::Unknown,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_up(&self) -> bool {
+        match self.effective() {
+            State::Up => true,
+            State::Down => false,
+            State::Unknown => self.initial == Initial::Optimistic,
+        }
+    }
+
+    /// It is so for ever, and nobody is told.
+    pub(crate) fn fix(&self, state: State) {
+        self.record().probed = state;
+        self.state.store(number(state), Ordering::Release);
+        self.status.send_modify(|status| status.state = state);
+    }
+
+    /// Probes turned the state.
+    pub(crate) fn turn(&self, state: State, reason: Option<ProbeError>) {
+        let mut record = self.record();
+        record.probed = state;
+        record.reason = reason;
+        let forced = self.status.borrow().forced;
+        self.apply(&mut record, forced);
+    }
+
+    /// Somebody decided by hand; `None`: that probes decide again.
+    pub(crate) fn force(&self, forced: Option<Override>) {
+        let mut record = self.record();
+        telemetry::forced(&self.name, forced);
+        self.apply(&mut record, forced);
+    }
+
+    /// Makes the state what it must be now. The lock is held, so that two who change it do not cross.
+    fn apply(&self, record: &mut Record, forced: Option<Override>) {
+        let (state, reason) = match forced {
+            Some(forced) => (
+                forced.state(),
+                forced
+                    .reason()
+                    .map(|text| ProbeError::new(ErrorKind::DestinationUnavailable, text)),
+            ),
+            None => (record.probed, record.reason.clone()),
+        };
+        let (from, since) = {
+            let status = self.status.borrow();
+            (status.state, status.since)
+        };
+        let now = Instant::now();
+        if from != state {
+            telemetry::turned(&self.name, from, state, reason.as_ref());
+            if record.transitions.len() >= record.most {
+                record.transitions.pop_front();
+            }
+            if record.most > 0 {
+                record.transitions.push_back(Transition {
+                    from,
+                    to: state,
+                    at: now,
+                    lasted: now.saturating_duration_since(since),
+                    reason: reason.clone(),
+                    forced,
+                });
+            }
+        }
+        self.state.store(number(state), Ordering::Release);
+        self.status.send_modify(|status| {
+            if status.state != state {
+                status.since = now;
+            }
+            status.state = state;
+            status.reason = reason;
+            status.forced = forced;
+        });
+        self.watchers.tell();
+    }
+
+    /// A probe has ended.
+    pub(crate) fn checked(&self, at: Instant, error: Option<&ProbeError>) {
+        let latency = at.elapsed();
+        telemetry::checked(&self.name, latency, error);
+        let mut record = self.record();
+        let (checks, failures) = record
+            .last
+            .as_ref()
+            .map_or((0, 0), |last| (last.checks, last.failures));
+        record.last = Some(LastCheck {
+            at,
+            latency,
+            error: error.cloned(),
+            checks: checks.saturating_add(1),
+            failures: failures.saturating_add(u64::from(error.is_some())),
+        });
+    }
+
+    pub(crate) fn last_check(&self) -> Option<LastCheck> {
+        self.record().last.clone()
+    }
+
+    pub(crate) fn history(&self) -> Vec<Transition> {
+        self.record().transitions.iter().cloned().collect()
+    }
+
+    /// A probe has succeeded. While the state is not up, that is not enough for an ejected endpoint to return.
+    pub(crate) fn succeeded(&self) {
+        if self.effective() != State::Up {
+            return;
+        }
+        let linked: Vec<_> = self.linked().iter().filter_map(Weak::upgrade).collect();
+        for endpoint in linked {
+            endpoint.check_succeeded();
+        }
+    }
+
+    /// Tells an endpoint of every probe that succeeds.
+    pub(crate) fn link(&self, endpoint: Weak<Endpoint>) {
+        let mut linked = self.linked();
+        linked.retain(|endpoint| endpoint.strong_count() > 0);
+        // One that is put into a pool again and again is told once.
+        if !linked.iter().any(|other| other.ptr_eq(&endpoint)) {
+            linked.push(endpoint);
+        }
+    }
+
+    pub(crate) fn set_next_check(&self, next: Instant) {
+        // Nobody waits for this.
+        self.status.send_if_modified(|status| {
+            status.next_check = Some(next);
+            false
+        });
+    }
+
+    pub(crate) fn next_check(&self) -> Option<Duration> {
+        let next = self.status.borrow().next_check?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// A call goes through. One load where one came before.
+    #[inline]
+    pub(crate) fn call_came(&self) {
+        if self.traffic.load(Ordering::Relaxed) != SEEN {
+            self.first_call();
+        }
+    }
+
+    #[cold]
+    fn first_call(&self) {
+        if self.traffic.swap(SEEN, Ordering::AcqRel) == ASLEEP {
+            self.nudge.notify_one();
+        }
+    }
+
+    /// Says whether calls came since this was last asked.
+    pub(crate) fn take_traffic(&self) -> bool {
+        self.traffic.swap(QUIET, Ordering::AcqRel) == SEEN
+    }
+
+    /// The monitor sleeps for longer, because no call came.
+    pub(crate) fn fall_asleep(&self) {
+        // One that came meanwhile wakes it at once.
+        if self
+            .traffic
+            .compare_exchange(QUIET, ASLEEP, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
+            self.nudge.notify_one();
+        }
+    }
+
+    /// Before the first probe of a monitor that wants to know of traffic, none came.
+    pub(crate) fn no_traffic_yet(&self) {
+        self.traffic.store(QUIET, Ordering::Release);
+    }
+
+    fn linked(&self) -> MutexGuard<'_, Vec<Weak<Endpoint>>> {
+        self.linked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn number(state: State) -> u8 {
+    match state {
+        State::Unknown => UNKNOWN,
+        State::Up => UP,
+        State::Down => DOWN,
+    }
+}
