@@ -1,10 +1,12 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use portcullis_gateway_error::{
@@ -12,18 +14,23 @@ use portcullis_gateway_error::{
 };
 use tower_service::Service;
 
-use crate::{Probe, ProbeError};
+use crate::read::{Read, read};
+use crate::{Pattern, Probe, ProbeError};
 
-/// A probe that sends one HTTP request over any tower client and looks at the status of the answer.
+/// A probe that sends one HTTP request over any tower client and looks at the status of the answer, and at its body where that is asked.
+///
+/// HTTPS, proxies and HTTP/2 are the client's. Redirects are not followed, unless the client does.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use hyper_util::client::legacy::Client;
 /// use hyper_util::rt::TokioExecutor;
-/// use portcullis_health_check::{HttpProbe, Probe};
+/// use portcullis_health_check::{HttpProbe, Pattern, Probe};
 ///
 /// let client = Client::builder(TokioExecutor::new()).build_http();
-/// let probe = HttpProbe::new(client, "http://127.0.0.1:1/healthz".parse().unwrap());
+/// let probe = HttpProbe::new(client, "http://127.0.0.1:1/healthz".parse().unwrap())
+///     .expected(200..=299)
+///     .body(Pattern::contains("\"status\":\"pass\""));
 /// assert!(probe.probe().await.is_err());
 /// # }
 /// ```
@@ -34,7 +41,11 @@ pub struct HttpProbe<C> {
     method: Method,
     uri: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
-    expected: RangeInclusive<u16>,
+    expected: Vec<RangeInclusive<u16>>,
+    decisive: Vec<RangeInclusive<u16>>,
+    body: Option<Pattern>,
+    max_body: usize,
+    timeout: Option<Duration>,
 }
 
 /// The request body of a probe: none.
@@ -42,19 +53,26 @@ pub struct HttpProbe<C> {
 pub struct ProbeBody(());
 
 /// How much of an answer is read so that its connection can be used again.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// An upstream that is being emptied says by this field that nobody need ask again.
+const IMMEDIATE_FAIL: HeaderName = HeaderName::from_static("x-envoy-immediate-health-check-fail");
 
 // === impl HttpProbe ===
 
 impl<C> HttpProbe<C> {
     /// A `GET` of this URI over this client, expecting 200 to 399.
-    pub const fn new(client: C, uri: Uri) -> Self {
+    pub fn new(client: C, uri: Uri) -> Self {
         Self {
             client,
             method: Method::GET,
             uri,
             headers: Vec::new(),
-            expected: 200..=399,
+            expected: vec![200..=399],
+            decisive: Vec::new(),
+            body: None,
+            max_body: MAX_BODY_BYTES,
+            timeout: None,
         }
     }
 
@@ -64,15 +82,54 @@ impl<C> HttpProbe<C> {
         self
     }
 
-    /// Adds a header field. Default: `user-agent: portcullis-health-check`.
+    /// Adds a header field. Default: `user-agent: portcullis-health-check`; one of that name replaces it.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
+    /// Sets the `host` field, where the upstream serves another name than it is reached by. Default: that of the URI. HTTP/2 has it from the URI alone.
+    pub fn host(self, host: HeaderValue) -> Self {
+        self.header(header::HOST, host)
+    }
+
     /// Replaces the statuses that mean up. Default: 200 to 399 (Kubernetes).
-    pub const fn expected(mut self, statuses: RangeInclusive<u16>) -> Self {
-        self.expected = statuses;
+    pub fn expected(mut self, statuses: RangeInclusive<u16>) -> Self {
+        self.expected.clear();
+        self.expected.push(statuses);
+        self
+    }
+
+    /// Adds statuses that mean up.
+    pub fn also_expected(mut self, statuses: RangeInclusive<u16>) -> Self {
+        self.expected.push(statuses);
+        self
+    }
+
+    /// Adds statuses that turn the state down at once, without waiting for others. Default: none.
+    ///
+    /// Envoy takes every status so that is neither expected nor in its `retriable_statuses`. An answer with the field
+    /// `x-envoy-immediate-health-check-fail` is one too, whatever its status.
+    pub fn decisive(mut self, statuses: RangeInclusive<u16>) -> Self {
+        self.decisive.push(statuses);
+        self
+    }
+
+    /// Sets what the body must have, within the first [`max_body`](Self::max_body) bytes. Default: anything.
+    pub fn body(mut self, pattern: Pattern) -> Self {
+        self.body = Some(pattern);
+        self
+    }
+
+    /// Replaces how much of an answer is read, in bytes. Default: 64 KiB. The connection of one that is longer is not used again.
+    pub const fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Sets how long this probe may last, from the first byte of the request to the last of the answer. Default: what the monitor says.
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
         self
     }
 
@@ -80,10 +137,51 @@ impl<C> HttpProbe<C> {
         let mut request = Request::new(ProbeBody(()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
-        let agent = HeaderValue::from_static("portcullis-health-check");
-        request.headers_mut().insert(header::USER_AGENT, agent);
-        request.headers_mut().extend(self.headers.iter().cloned());
+        let headers = request.headers_mut();
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
+        }
+        headers
+            .entry(header::USER_AGENT)
+            .or_insert(HeaderValue::from_static("portcullis-health-check"));
         request
+    }
+
+    fn judge(&self, head: &Parts, read: &Read) -> Result<(), ProbeError> {
+        let status = head.status;
+        let within = |ranges: &[RangeInclusive<u16>]| {
+            ranges.iter().any(|range| range.contains(&status.as_u16()))
+        };
+        let failed = |details: String| {
+            let failure = classify_response(status, &head.headers).unwrap_or(Failure::answered(
+                status,
+                Some(ErrorKind::DestinationUnavailable),
+            ));
+            Err(ProbeError::new(failure, details))
+        };
+        if head.headers.contains_key(IMMEDIATE_FAIL) {
+            return failed(format!("answered {status} with {IMMEDIATE_FAIL}"))
+                .map_err(ProbeError::decisive);
+        }
+        if !within(&self.expected) {
+            let failed = failed(format!("answered {status}"));
+            return if within(&self.decisive) {
+                failed.map_err(ProbeError::decisive)
+            } else {
+                failed
+            };
+        }
+        if read.failed {
+            let details = format!("answered {status} with a body that broke off");
+            return Err(ProbeError::new(ErrorKind::HttpResponseIncomplete, details));
+        }
+        match &self.body {
+            Some(pattern) if !pattern.matches(&read.bytes) => failed(format!(
+                "answered {status} with a body that is not {pattern} within {} bytes",
+                read.bytes.len()
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -95,6 +193,7 @@ where
     DefaultClassifier: Classify<C::Error>,
     ResBody: Body + Send,
     ResBody::Data: Send,
+    ResBody::Error: Send,
 {
     async fn probe(&self) -> Result<(), ProbeError> {
         let failed = |error: C::Error| {
@@ -106,30 +205,12 @@ where
         let response = client.call(self.request()).await.map_err(failed)?;
 
         let (head, body) = response.into_parts();
-        drain(body).await;
-        if self.expected.contains(&head.status.as_u16()) {
-            return Ok(());
-        }
-        let failure = classify_response(head.status, &head.headers).unwrap_or(Failure::answered(
-            head.status,
-            Some(ErrorKind::DestinationUnavailable),
-        ));
-        Err(ProbeError::new(
-            failure,
-            format!("answered {}", head.status),
-        ))
+        let read = read(body, self.max_body, self.body.is_some()).await;
+        self.judge(&head, &read)
     }
-}
 
-async fn drain<B: Body>(body: B) {
-    let mut body = pin!(body);
-    let mut left = MAX_BODY_BYTES;
-    while let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        let bytes = frame.data_ref().map_or(0, Buf::remaining);
-        if bytes > left {
-            break;
-        }
-        left -= bytes;
+    fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 }
 

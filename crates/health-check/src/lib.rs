@@ -84,10 +84,12 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod call_probe;
 mod chance;
 mod changes;
 mod circuit;
 pub mod coming_from;
+mod composite;
 #[cfg(feature = "config")]
 mod config;
 mod detection;
@@ -108,13 +110,16 @@ mod observed;
 mod outliers;
 mod pass;
 mod passive;
+mod pattern;
 mod pool;
 mod probe;
+mod read;
 mod refusal;
 mod service;
 mod settings;
 mod shared;
 mod statistics;
+mod tcp_probe;
 mod telemetry;
 mod thresholds;
 mod transition;
@@ -122,6 +127,8 @@ mod wait;
 mod window;
 
 pub use crate::body::ResponseBody;
+pub use crate::call_probe::CallProbe;
+pub use crate::composite::Composite;
 #[cfg(feature = "config")]
 pub use crate::config::{
     BalancingConfig, CheckConfig, Config, EndpointConfig, EndpointsConfig, EnforcingConfig,
@@ -145,6 +152,7 @@ pub use crate::observed::Observed;
 pub use crate::outliers::Outliers;
 pub use crate::pass::Pass;
 pub use crate::passive::{Admission, PassiveHealth, PassiveState, PassiveStatus};
+pub use crate::pattern::Pattern;
 pub use crate::pool::Pool;
 pub use crate::pool::body::PoolBody;
 #[cfg(feature = "discover")]
@@ -158,6 +166,7 @@ pub use crate::pool::settings::{Balancing, PoolSettings, SlowStart};
 pub use crate::probe::{Probe, ProbeError};
 pub use crate::service::HealthCheck;
 pub use crate::settings::Settings;
+pub use crate::tcp_probe::TcpProbe;
 pub use crate::transition::{LastCheck, Override, Transition};
 
 #[cfg(doctest)]

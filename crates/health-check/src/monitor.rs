@@ -194,7 +194,12 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
         let result = look(Arc::clone(&probe), limit).await;
         shared.checked(started, result.as_ref().err());
         let success = result.is_ok();
-        let turned = judge.observe(success, settings.thresholds);
+        let thresholds = if result.as_ref().is_err_and(ProbeError::is_decisive) {
+            settings.thresholds.at_once()
+        } else {
+            settings.thresholds
+        };
+        let turned = judge.observe(success, thresholds);
         if let Some(state) = turned {
             shared.turn(state, result.err());
         }

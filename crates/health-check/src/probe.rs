@@ -23,6 +23,7 @@ pub trait Probe: Send + Sync + 'static {
 pub struct ProbeError {
     failure: Failure,
     details: String,
+    decisive: bool,
 }
 
 impl<P, F> Probe for P
@@ -44,7 +45,23 @@ impl ProbeError {
         Self {
             failure: failure.into(),
             details: details.into(),
+            decisive: false,
         }
+    }
+
+    /// Makes this turn the state down at once, without waiting for [`fall`](crate::Monitor::fall) of them: for an upstream that says itself that it is going.
+    #[must_use]
+    pub fn decisive(self) -> Self {
+        Self {
+            decisive: true,
+            ..self
+        }
+    }
+
+    /// Says whether this turns the state down at once.
+    #[must_use]
+    pub const fn is_decisive(&self) -> bool {
+        self.decisive
     }
 
     /// Returns what failed.

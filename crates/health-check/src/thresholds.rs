@@ -20,6 +20,16 @@ pub(crate) struct Judge {
 
 // === impl Thresholds ===
 
+impl Thresholds {
+    /// The same, where one failure is enough.
+    pub(crate) const fn at_once(self) -> Self {
+        Self {
+            fall: NonZeroU32::MIN,
+            ..self
+        }
+    }
+}
+
 /// Rise 2, fall 3 (HAProxy).
 impl Default for Thresholds {
     fn default() -> Self {

@@ -6,6 +6,7 @@ mod grpc;
 mod monitor;
 mod passive;
 mod pool;
+mod probes;
 mod stacks;
 
 use std::collections::VecDeque;
