@@ -54,6 +54,9 @@ pub struct Config {
     /// See [`Monitor::no_traffic_interval`](crate::Monitor::no_traffic_interval).
     #[serde(with = "humantime_serde")]
     pub no_traffic_interval: Option<Duration>,
+    /// See [`Monitor::on_demand`](crate::Monitor::on_demand).
+    #[serde(with = "humantime_serde")]
+    pub on_demand: Option<Duration>,
     /// See [`Monitor::initial_jitter`](crate::Monitor::initial_jitter).
     #[serde(with = "humantime_serde")]
     pub initial_jitter: Duration,
@@ -68,12 +71,26 @@ pub struct Config {
     pub rise: u32,
     /// See [`Monitor::fall`](crate::Monitor::fall).
     pub fall: u32,
-    /// See [`Monitor::initial`](crate::Monitor::initial): true is pessimistic.
-    pub pessimistic: bool,
+    /// See [`Monitor::initial`](crate::Monitor::initial): `optimistic`, `pessimistic` or `wait_for_first`.
+    pub initial: InitialConfig,
     /// What the gate does while the upstream is down.
     pub gate: GateConfig,
     /// How calls show that it is down. Default: they do not.
     pub outlier_detection: Option<OutlierDetectionConfig>,
+}
+
+/// The serde form of an [`Initial`].
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum InitialConfig {
+    /// [`Initial::Optimistic`].
+    #[default]
+    Optimistic,
+    /// [`Initial::Pessimistic`].
+    Pessimistic,
+    /// [`Initial::WaitForFirst`].
+    WaitForFirst,
 }
 
 // === impl Config ===
@@ -131,13 +148,14 @@ impl Default for Config {
             unhealthy_edge_interval: settings.unhealthy_edge_interval,
             changing_interval: settings.changing_interval,
             no_traffic_interval: settings.no_traffic_interval,
+            on_demand: settings.on_demand,
             initial_jitter: settings.initial_jitter,
             history: settings.history,
             jitter: settings.jitter,
             timeout: settings.timeout,
             rise: settings.thresholds.rise.get(),
             fall: settings.thresholds.fall.get(),
-            pessimistic: false,
+            initial: InitialConfig::Optimistic,
             gate: GateConfig::default(),
             outlier_detection: None,
         }
@@ -155,6 +173,7 @@ impl TryFrom<&Config> for Settings {
             ("unhealthy_edge_interval", config.unhealthy_edge_interval),
             ("changing_interval", config.changing_interval),
             ("no_traffic_interval", config.no_traffic_interval),
+            ("on_demand", config.on_demand),
             ("timeout", Some(config.timeout)),
         ] {
             if duration.is_some_and(|duration| duration.is_zero()) {
@@ -183,10 +202,10 @@ impl TryFrom<&Config> for Settings {
             let _checked = OutlierDetection::try_from(outliers)
                 .map_err(|mistake| mistake.within("outlier_detection"))?;
         }
-        let initial = if config.pessimistic {
-            Initial::Pessimistic
-        } else {
-            Initial::Optimistic
+        let initial = match config.initial {
+            InitialConfig::Optimistic => Initial::Optimistic,
+            InitialConfig::Pessimistic => Initial::Pessimistic,
+            InitialConfig::WaitForFirst => Initial::WaitForFirst,
         };
         Ok(Self {
             interval: config.interval,
@@ -195,6 +214,7 @@ impl TryFrom<&Config> for Settings {
             unhealthy_edge_interval: config.unhealthy_edge_interval,
             changing_interval: config.changing_interval,
             no_traffic_interval: config.no_traffic_interval,
+            on_demand: config.on_demand,
             initial_jitter: config.initial_jitter,
             history: config.history,
             jitter: config.jitter,
@@ -231,7 +251,7 @@ mod tests {
     fn data_and_code_say_the_same() {
         let config = config(json!({
             "path": "/healthz", "method": "HEAD", "expected": [200, 204], "interval": "2s", "jitter": 0.5,
-            "timeout": "300ms", "rise": 4, "fall": 5, "pessimistic": true, "unhealthy_interval": "3s",
+            "timeout": "300ms", "rise": 4, "fall": 5, "initial": "wait_for_first", "on_demand": "10s", "unhealthy_interval": "3s",
             "healthy_edge_interval": "4s", "unhealthy_edge_interval": "5s", "changing_interval": "6s", "no_traffic_interval": "7s", "initial_jitter": "8s", "history": 9,
         }));
 
@@ -252,7 +272,8 @@ mod tests {
             .timeout(Duration::from_millis(300))
             .rise(NonZeroU32::new(4).unwrap())
             .fall(NonZeroU32::new(5).unwrap())
-            .initial(Initial::Pessimistic);
+            .on_demand(Duration::from_secs(10))
+            .initial(Initial::WaitForFirst);
         assert_eq!(
             format!("{:?}", config.probe((), "http://a:1/").unwrap()),
             format!("{probe:?}")

@@ -21,6 +21,17 @@ pub(crate) enum Entry {
     Open(Option<Pass>),
     /// It does not; the time until it is worth another try, where somebody knows.
     Closed(Option<Duration>),
+    /// Nobody knows yet, and a probe says it soon.
+    Unsettled,
+}
+
+/// What somebody waits for at a gate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum WaitFor {
+    /// That it is open.
+    Opening,
+    /// That it is known whether it is.
+    Settling,
 }
 
 // === impl Gate ===
@@ -33,14 +44,17 @@ impl Gate {
         }
     }
 
-    /// Says whether a call would go through, and takes nothing; `Err` with the time until a trial, where that is what it waits for.
+    /// Says whether a call would go through, and takes nothing; `Err` with why not, and the time until a trial where that is what it waits for.
     #[inline]
-    pub(crate) fn look(&self) -> Result<(), Option<Duration>> {
+    pub(crate) fn look(&self) -> Result<(), Entry> {
+        if !self.health.is_settled() {
+            return Err(Entry::Unsettled);
+        }
         if !self.health.is_up() {
-            return Err(None);
+            return Err(Entry::Closed(None));
         }
         match &self.passive {
-            Some(passive) => passive.look().map_err(Some),
+            Some(passive) => passive.look().map_err(|due| Entry::Closed(Some(due))),
             None => Ok(()),
         }
     }
@@ -57,6 +71,15 @@ impl Gate {
     #[inline]
     pub(crate) fn enter(&self) -> Entry {
         self.health.call_came();
+        if !self.health.settle() {
+            return Entry::Unsettled;
+        }
+        self.enter_as_known()
+    }
+
+    /// The same by what is known, however old that is.
+    #[inline]
+    fn enter_as_known(&self) -> Entry {
         if !self.health.is_up() {
             return Entry::Closed(self.health.next_check());
         }
@@ -67,21 +90,39 @@ impl Gate {
         }
     }
 
-    /// Waits until a call may go through, but not longer than until then. Woken by what changes, and by the end of an ejection.
+    /// Waits until a call may go through, or until that is known, but not longer than until then. Woken by what changes, and by the end of an ejection.
     ///
     /// Dropping it gives back whatever it had.
-    pub(crate) async fn enter_by(self, end: Instant) -> Entry {
+    pub(crate) async fn enter_by(self, end: Instant, what: WaitFor) -> Entry {
+        let mut seen = self.health.probes_ended();
         loop {
             // Looked for before the look, so that no change is missed.
             let mut turned = self.health.subscribe();
             let change = self.passive.as_ref().map(PassiveHealth::change);
-            let entry = self.enter();
-            if matches!(entry, Entry::Open(_)) || Instant::now() >= end {
-                return entry;
+            let ended = self.health.probes_ended();
+            // A probe that was waited for counts, however long it took to wake.
+            let entry = if ended == seen {
+                self.enter()
+            } else {
+                self.enter_as_known()
+            };
+            seen = ended;
+            match entry {
+                Entry::Open(_) => return entry,
+                Entry::Closed(_) if what == WaitFor::Settling => return entry,
+                Entry::Closed(_) | Entry::Unsettled => {}
+            }
+            if Instant::now() >= end {
+                return Entry::Closed(self.again());
             }
             // What probes say opens nothing by itself when its time has come.
             let due = self.passive.as_ref().filter(|_| self.health.is_up());
             let due = due.and_then(PassiveHealth::due).unwrap_or(end);
+            // On demand, who waits asks again when the last answer is too old.
+            let due = match self.health.expires() {
+                Some(expires) if matches!(entry, Entry::Closed(_)) => due.min(expires),
+                _ => due,
+            };
             let mut alarm = pin!(sleep_until(due.min(end)));
             let mut turned = pin!(turned.changed());
             let mut change = change;

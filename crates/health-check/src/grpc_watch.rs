@@ -70,8 +70,10 @@ impl<C> GrpcWatch<C> {
         ResBody::Data: Send,
         ResBody::Error: Send,
     {
-        let shared = Shared::new(self.name, self.settings.initial);
-        let shared = Arc::new(shared.keeping(self.settings.history));
+        let shared = Shared::new(self.name, self.settings.initial)
+            .keeping(self.settings.history)
+            .patient(self.settings.timeout);
+        let shared = Arc::new(shared);
         let task = tokio::spawn(run(self.probe, self.settings, Arc::clone(&shared)));
         Health::monitored(shared, task.abort_handle())
     }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::changes::Changes;
+use crate::demand::Demand;
 use crate::shared::Shared;
 use crate::{LastCheck, Override, PassiveHealth, ProbeError, Transition};
 
@@ -29,6 +30,8 @@ pub enum Initial {
     Optimistic,
     /// Down: calls are refused until a probe has succeeded.
     Pessimistic,
+    /// Neither: a call at a gate waits for the first result, which it brings near. Where none has come in the time that a probe has, it counts as down.
+    WaitForFirst,
 }
 
 /// The state, and since when and why it is so.
@@ -49,7 +52,19 @@ pub struct Status {
 
 /// Tells of every change of a [`Health`], from when it was made. It does not keep the monitor alive.
 #[derive(Clone, Debug)]
-pub struct HealthChanges(watch::Receiver<Status>);
+pub struct HealthChanges {
+    receiver: watch::Receiver<Status>,
+    /// The last that was told.
+    seen: Turn,
+}
+
+/// What makes one status another than the last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Turn {
+    since: Instant,
+    state: State,
+    forced: Option<Override>,
+}
 
 /// The health of one thing, shared by all clones: what a [`Monitor`](crate::Monitor) writes, and gates and endpoints read.
 ///
@@ -57,8 +72,18 @@ pub struct HealthChanges(watch::Receiver<Status>);
 #[derive(Clone)]
 pub struct Health {
     shared: Arc<Shared>,
-    /// Ends the monitor's task. `None` where there is none.
-    _task: Option<Arc<AbortOnDrop>>,
+    keeper: Keeper,
+}
+
+/// What looks, and ends with the last handle.
+#[derive(Clone)]
+enum Keeper {
+    Nobody,
+    Task {
+        _task: Arc<AbortOnDrop>,
+    },
+    /// Who wants to know makes it look.
+    Demand(Arc<Demand>),
 }
 
 struct AbortOnDrop(AbortHandle);
@@ -87,18 +112,27 @@ impl Health {
         shared.fix(state);
         Self {
             shared: Arc::new(shared),
-            _task: None,
+            keeper: Keeper::Nobody,
         }
     }
 
     pub(crate) fn monitored(shared: Arc<Shared>, task: AbortHandle) -> Self {
         Self {
             shared,
-            _task: Some(Arc::new(AbortOnDrop(task))),
+            keeper: Keeper::Task {
+                _task: Arc::new(AbortOnDrop(task)),
+            },
         }
     }
 
-    /// Says whether calls may go through. One atomic load.
+    pub(crate) fn on_demand(shared: Arc<Shared>, demand: Demand) -> Self {
+        Self {
+            shared,
+            keeper: Keeper::Demand(Arc::new(demand)),
+        }
+    }
+
+    /// Says whether calls may go through, by what is known. One atomic load. A monitor [on demand](crate::Monitor::on_demand) is not asked by this: see [`fresh`](Self::fresh).
     #[must_use]
     #[inline]
     pub fn is_up(&self) -> bool {
@@ -145,7 +179,9 @@ impl Health {
     /// Tells of every change from now on.
     #[must_use]
     pub fn changes(&self) -> HealthChanges {
-        HealthChanges(self.subscribe())
+        let mut receiver = self.subscribe();
+        let seen = Turn::of(&receiver.borrow_and_update());
+        HealthChanges { receiver, seen }
     }
 
     /// Makes the state what was decided, whatever probes say, until [`release`](Self::release). Probes go on meanwhile.
@@ -159,8 +195,83 @@ impl Health {
     }
 
     /// Makes the next probe come at once, but not sooner than a tenth of the interval after the last began. While one is under way, another follows it.
+    ///
+    /// On demand, what is known counts as too old, and one probe is begun unless one is under way.
     pub fn check_now(&self) {
-        self.shared.nudge.notify_one();
+        if let Keeper::Demand(demand) = &self.keeper {
+            demand.expire();
+            demand.ask();
+        } else {
+            self.shared.nudge.notify_one();
+        }
+    }
+
+    /// Returns what is known, after a probe where that is too old and the monitor is [on demand](crate::Monitor::on_demand), or where nothing is known yet and
+    /// [`Initial::WaitForFirst`] was chosen. All who wait do so for one probe, as long as that may last. Else it returns at once.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves the probe to the others who wait for it.
+    pub async fn fresh(&self) -> Status {
+        let end = Instant::now() + self.patience();
+        let ended = self.probes_ended();
+        loop {
+            let mut turned = self.subscribe();
+            if self.probes_ended() != ended || self.settle() {
+                return self.status();
+            }
+            if timeout_at(end, turned.changed()).await.is_err() {
+                return self.status();
+            }
+        }
+    }
+
+    /// Says whether what is known is fresh enough to decide by.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        match &self.keeper {
+            Keeper::Demand(demand) => self.shared.is_forced() || demand.is_fresh(),
+            Keeper::Task { .. } | Keeper::Nobody => self.shared.is_known(),
+        }
+    }
+
+    /// The same, and brings a probe near where it is not.
+    #[inline]
+    pub(crate) fn settle(&self) -> bool {
+        let settled = self.is_settled();
+        if !settled {
+            self.ask();
+        }
+        settled
+    }
+
+    #[cold]
+    fn ask(&self) {
+        match &self.keeper {
+            Keeper::Demand(demand) => demand.ask(),
+            Keeper::Task { .. } | Keeper::Nobody => self.shared.nudge.notify_one(),
+        }
+    }
+
+    /// How long it may take until it is settled.
+    pub(crate) fn patience(&self) -> Duration {
+        self.shared.patience
+    }
+
+    /// How many probes on demand have ended.
+    pub(crate) fn probes_ended(&self) -> u64 {
+        match &self.keeper {
+            Keeper::Demand(demand) => demand.ended(),
+            Keeper::Task { .. } | Keeper::Nobody => 0,
+        }
+    }
+
+    /// When what is known is too old, where it can be.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        match &self.keeper {
+            // What was decided by hand does not get old.
+            Keeper::Demand(demand) if !self.shared.is_forced() => Some(demand.until()),
+            Keeper::Demand(_) | Keeper::Task { .. } | Keeper::Nobody => None,
+        }
     }
 
     /// Says that a call goes to it, for [`no_traffic_interval`](crate::Monitor::no_traffic_interval). The gate says so by itself. One atomic load.
@@ -215,8 +326,27 @@ impl HealthChanges {
     /// # Cancel safety
     /// Nothing is lost when this is dropped.
     pub async fn next(&mut self) -> Option<Status> {
-        self.0.changed().await.ok()?;
-        Some(self.0.borrow_and_update().clone())
+        loop {
+            self.receiver.changed().await.ok()?;
+            let status = self.receiver.borrow_and_update();
+            let turn = Turn::of(&status);
+            if turn != self.seen {
+                self.seen = turn;
+                return Some(status.clone());
+            }
+        }
+    }
+}
+
+// === impl Turn ===
+
+impl Turn {
+    const fn of(status: &Status) -> Self {
+        Self {
+            since: status.since,
+            state: status.state,
+            forced: status.forced,
+        }
     }
 }
 

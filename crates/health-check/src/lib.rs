@@ -92,6 +92,7 @@ pub mod coming_from;
 mod composite;
 #[cfg(feature = "config")]
 mod config;
+mod demand;
 mod detection;
 mod detector;
 mod endpoint;
@@ -132,8 +133,8 @@ pub use crate::composite::Composite;
 #[cfg(feature = "config")]
 pub use crate::config::{
     BalancingConfig, CheckConfig, Config, EndpointConfig, EndpointsConfig, EnforcingConfig,
-    FailurePercentageConfig, GateConfig, ModeConfig, OutlierDetectionConfig, PoolConfig,
-    ResolutionConfig, SlowStartConfig, SuccessRateConfig,
+    FailurePercentageConfig, GateConfig, InitialConfig, ModeConfig, OutlierDetectionConfig,
+    PoolConfig, ResolutionConfig, SlowStartConfig, SuccessRateConfig,
 };
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};

@@ -9,6 +9,7 @@ use portcullis_gateway_error::ErrorKind;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::demand::Demand;
 use crate::settings::Facts;
 use crate::shared::Shared;
 use crate::thresholds::Judge;
@@ -95,6 +96,17 @@ impl<P: Probe> Monitor<P> {
         self
     }
 
+    /// Probes only when somebody wants to know and what is known is older than this, before the first call that comes then: a light request before the call.
+    /// Default: a task probes in the background. At least 1 ms and at most a day. There is no task then, and no call waits while it is not that old.
+    ///
+    /// All callers wait for one probe, at a gate of any mode but [`Observe`](crate::Mode::Observe), or by [`Health::fresh`]; who is dropped leaves it to the others.
+    /// Its result decides alone, as those before it are too old: [`rise`](Self::rise) and [`fall`](Self::fall) do not count, and of the intervals only
+    /// [`unhealthy_interval`](Self::unhealthy_interval), which replaces this while the state is down.
+    pub const fn on_demand(mut self, max_age: Duration) -> Self {
+        self.settings.on_demand = Some(max_age);
+        self
+    }
+
     /// Makes the first probe wait for a random time up to this one, so that many monitors that start at once do not probe at once. Default: 0; at most a day.
     /// Source: Envoy's `initial_jitter`.
     ///
@@ -151,14 +163,22 @@ impl<P: Probe> Monitor<P> {
         self.settings
     }
 
-    /// Starts the task, which probes at once, and ends when the last clone of the returned handle is dropped.
+    /// Starts the task, which probes at once, and ends when the last clone of the returned handle is dropped. [On demand](Self::on_demand) there is none.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use = "dropping the handle ends the monitor"]
     pub fn start(self) -> Health {
-        let shared = Shared::new(self.name, self.settings.initial);
-        let shared = Arc::new(shared.keeping(self.settings.history));
+        let limit = self.probe.timeout().unwrap_or(self.settings.timeout);
+        let shared = Shared::new(self.name, self.settings.initial)
+            .keeping(self.settings.history)
+            .patient(limit);
+        let shared = Arc::new(shared);
+        if let Some(max_age) = self.settings.on_demand {
+            let (probe, settings) = (self.probe, self.settings);
+            let demand = Demand::new(probe, &settings, max_age, Arc::clone(&shared));
+            return Health::on_demand(shared, demand);
+        }
         let task = tokio::spawn(run(self.probe, self.settings, Arc::clone(&shared)));
         Health::monitored(shared, task.abort_handle())
     }

@@ -2,7 +2,6 @@ use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::{Request, Response};
 use portcullis_gateway_error::{Audience, Classify};
@@ -13,7 +12,7 @@ use tower_service::Service;
 use crate::body::ResponseBody;
 use crate::detection::LONGEST;
 use crate::future::ResponseFuture;
-use crate::gate::Entry;
+use crate::gate::{Entry, WaitFor};
 use crate::judge::{AnyError, Judge};
 use crate::wait::Wait;
 use crate::{HealthCheckLayer, Mode, telemetry};
@@ -28,8 +27,8 @@ pub struct HealthCheck<S, C = AnyError> {
     inner_ready: bool,
     /// Wakes who waits for the inner service when the gate closes. Made when the inner service was pending for the first time.
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-    /// The time until a trial, where the gate was asked for readiness and found closed.
-    again: Option<Duration>,
+    /// Why, where the gate was asked for readiness and found closed.
+    closed: Option<Entry>,
 }
 
 // === impl HealthCheck ===
@@ -41,7 +40,7 @@ impl<S, C> HealthCheck<S, C> {
             layer,
             inner_ready: false,
             closing: None,
-            again: None,
+            closed: None,
         }
     }
 
@@ -84,20 +83,35 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
     fn closed<ReqBody>(
         &mut self,
         request: Request<ReqBody>,
-        again: Option<Duration>,
+        entry: &Entry,
     ) -> ResponseFuture<S::Future, S, ReqBody, C>
     where
         S: Service<Request<ReqBody>>,
     {
         self.layer.gate.health.call_came();
-        let again = again.or_else(|| self.layer.gate.again());
+        let gate = &self.layer.gate;
         let audience = Audience::of(&request);
-        let Mode::Wait { limit } = self.layer.mode else {
-            telemetry::refused(self.layer.gate.name(), false);
-            let HealthCheckLayer { name, kept, .. } = &self.layer;
-            return ResponseFuture::refused(kept.unavailable(name, audience, again));
+        let (limit, what) = match (self.layer.mode, entry) {
+            (Mode::Wait { limit }, Entry::Unsettled) => (limit, WaitFor::Opening),
+            (Mode::Wait { limit }, _) => {
+                telemetry::waiting(gate.name());
+                (limit, WaitFor::Opening)
+            }
+            (_, Entry::Unsettled) => (gate.health.patience(), WaitFor::Settling),
+            (_, entry) => {
+                telemetry::refused(gate.name(), false);
+                let again = match entry {
+                    Entry::Closed(again) => *again,
+                    Entry::Open(_) | Entry::Unsettled => None,
+                };
+                let again = again.or_else(|| gate.again());
+                let HealthCheckLayer { name, kept, .. } = &self.layer;
+                return ResponseFuture::refused(kept.unavailable(name, audience, again));
+            }
         };
-        telemetry::waiting(self.layer.gate.name());
+        if matches!(entry, Entry::Unsettled) {
+            telemetry::asking(gate.name());
+        }
         let end = Instant::now() + limit.min(LONGEST);
         let deadline = request.extensions().get::<Deadline>().copied();
         // The instance that is ready, where one is; another makes itself ready before it is called.
@@ -114,6 +128,7 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
             self.layer.clone(),
             audience,
             (end, deadline),
+            what,
         ))
     }
 }
@@ -129,10 +144,10 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if let Err(again) = self.layer.gate.look()
+        if let Err(closed) = self.layer.gate.look()
             && !matches!(self.layer.mode, Mode::Observe)
         {
-            self.again = again;
+            self.closed = Some(closed);
             return Poll::Ready(Ok(()));
         }
         let ready = self.inner.poll_ready(cx);
@@ -152,7 +167,7 @@ where
             self.layer.gate.enter()
         } else {
             // The gate was closed when it was asked, and what is behind it may be called only when it is ready.
-            Entry::Closed(self.again.take())
+            self.closed.take().unwrap_or(Entry::Closed(None))
         };
         let pass = match entry {
             Entry::Open(pass) => pass,
@@ -160,7 +175,11 @@ where
                 telemetry::let_through(self.layer.gate.name());
                 None
             }
-            Entry::Closed(again) => return self.closed(request, again),
+            // Nobody knows that it would be refused.
+            Entry::Unsettled if self.inner_ready && matches!(self.layer.mode, Mode::Observe) => {
+                None
+            }
+            entry => return self.closed(request, &entry),
         };
         self.inner_ready = false;
         let judge = pass.map(|pass| Judge {

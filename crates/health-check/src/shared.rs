@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use crate::changes::Watchers;
 use crate::endpoint::Endpoint;
-use crate::settings::MOST_HISTORY;
+use crate::settings::{LONGEST, MOST_HISTORY};
 use crate::{Initial, LastCheck, Override, ProbeError, State, Status, Transition, telemetry};
 
 /// The half of a health that a monitor's task holds, which does not keep the task alive.
 pub(crate) struct Shared {
     pub(crate) name: Arc<str>,
     pub(crate) initial: Initial,
-    /// The state alone, for the happy path: one load.
+    /// The state alone, for the happy path: one load. With [`FORCED`] where somebody decided it by hand.
     state: AtomicU8,
     pub(crate) status: watch::Sender<Status>,
     /// Endpoints that return when a probe succeeds.
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     traffic: AtomicU8,
     /// Wakes the monitor before its time.
     pub(crate) nudge: Notify,
+    /// How long who waits for the first result, or for a fresh one, waits at most.
+    pub(crate) patience: Duration,
     record: Mutex<Record>,
 }
 
@@ -43,6 +45,7 @@ struct Record {
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;
+const FORCED: u8 = 4;
 
 /// Calls came since the last probe, or nobody wants to know.
 const SEEN: u8 = 0;
@@ -71,6 +74,7 @@ impl Shared {
             watchers: Watchers::default(),
             traffic: AtomicU8::new(SEEN),
             nudge: Notify::new(),
+            patience: Duration::ZERO,
             record: Mutex::new(Record {
                 probed: State::Unknown,
                 reason: None,
@@ -87,6 +91,13 @@ impl Shared {
         self
     }
 
+    /// Lets others wait for a probe that may last so long.
+    pub(crate) fn patient(self, limit: Duration) -> Self {
+        // Its result comes first.
+        let patience = limit.min(LONGEST) + Duration::from_millis(100);
+        Self { patience, ..self }
+    }
+
     /// What probes say, whatever is forced.
     pub(crate) fn state(&self) -> State {
         self.record().probed
@@ -95,7 +106,7 @@ impl Shared {
     /// The state that counts.
     #[inline]
     pub(crate) fn effective(&self) -> State {
-        match self.state.load(Ordering::Acquire) {
+        match self.state.load(Ordering::Acquire) & !FORCED {
             UP => State::Up,
             DOWN => State::Down,
             _ => State::Unknown,
@@ -109,6 +120,18 @@ impl Shared {
             State::Down => false,
             State::Unknown => self.initial == Initial::Optimistic,
         }
+    }
+
+    /// Says whether the state was decided by hand.
+    #[inline]
+    pub(crate) fn is_forced(&self) -> bool {
+        self.state.load(Ordering::Acquire) & FORCED != 0
+    }
+
+    /// Says whether it is known whether it is up, or somebody has said what to take it for.
+    #[inline]
+    pub(crate) fn is_known(&self) -> bool {
+        self.effective() != State::Unknown || self.initial != Initial::WaitForFirst
     }
 
     /// It is so for ever, and nobody is told.
@@ -166,7 +189,8 @@ impl Shared {
                 });
             }
         }
-        self.state.store(number(state), Ordering::Release);
+        let by_hand = if forced.is_some() { FORCED } else { 0 };
+        self.state.store(number(state) | by_hand, Ordering::Release);
         self.status.send_modify(|status| {
             if status.state != state {
                 status.since = now;
@@ -231,6 +255,12 @@ impl Shared {
             status.next_check = Some(next);
             false
         });
+    }
+
+    /// A probe on demand has ended; who waits for it is woken whatever it has found.
+    pub(crate) fn asked(&self, until: Instant) {
+        self.status
+            .send_modify(|status| status.next_check = Some(until));
     }
 
     pub(crate) fn next_check(&self) -> Option<Duration> {

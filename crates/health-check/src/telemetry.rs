@@ -131,6 +131,13 @@ pub(crate) fn let_through(name: &str) {
     metrics::counter!("health_check.let_through", "upstream" => name.to_owned()).increment(1);
 }
 
+/// A call waits for the probe that goes before it.
+pub(crate) fn asking(name: &str) {
+    tracing::trace!(upstream = name, "waiting for a probe");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("health_check.asks", "upstream" => name.to_owned()).increment(1);
+}
+
 /// A call waits for a gate to open.
 pub(crate) fn waiting(name: &str) {
     tracing::debug!(upstream = name, "waiting: upstream is down");

@@ -10,7 +10,7 @@ use portcullis_timeout::Deadline;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::gate::Entry;
+use crate::gate::{Entry, WaitFor};
 use crate::judge::Judge;
 use crate::pass::Pass;
 use crate::refusal::Refusal;
@@ -54,10 +54,11 @@ impl<S, ReqBody, C: Clone> Wait<S, ReqBody, C> {
         layer: HealthCheckLayer<C>,
         audience: Audience,
         (limit, deadline): (Instant, Option<Deadline>),
+        what: WaitFor,
     ) -> Self {
         let end = deadline.map_or(limit, |deadline| deadline.instant().min(limit));
         Self {
-            step: Step::Entering(Box::pin(layer.gate.clone().enter_by(end))),
+            step: Step::Entering(Box::pin(layer.gate.clone().enter_by(end, what))),
             inner,
             ready,
             request: Some(request),
@@ -77,7 +78,11 @@ impl<S, ReqBody, C: Clone> Wait<S, ReqBody, C> {
         if let Step::Entering(entering) = &mut self.step {
             match ready!(entering.as_mut().poll(cx)) {
                 Entry::Open(pass) => self.step = Step::Readying(pass),
-                Entry::Closed(again) => {
+                closed => {
+                    let again = match closed {
+                        Entry::Closed(again) => again,
+                        Entry::Open(_) | Entry::Unsettled => None,
+                    };
                     telemetry::refused(self.layer.gate.name(), true);
                     let late = self.deadline.is_some_and(|deadline| deadline.has_passed());
                     let audience = mem::take(&mut self.audience);

@@ -4,6 +4,7 @@
 mod gate;
 mod grpc;
 mod monitor;
+mod on_demand;
 mod passive;
 mod pool;
 mod probes;

@@ -1,0 +1,157 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::monitor::look;
+use crate::settings::LONGEST;
+use crate::shared::Shared;
+use crate::{Probe, ProbeError, Settings, State};
+
+/// Probes when somebody wants to know and what is known is too old. One probe at a time, in a task of its own, so that nobody who waits for it carries it.
+pub(crate) struct Demand {
+    shared: Arc<Shared>,
+    age: Arc<Age>,
+    look: Box<dyn Fn() -> Looking + Send + Sync>,
+    /// Where the probes run, whoever asks.
+    runtime: Handle,
+    /// The last probe that was begun; it ends with the last handle.
+    flight: Mutex<Option<AbortHandle>>,
+}
+
+/// How old what is known may become, and is.
+struct Age {
+    most: Duration,
+    most_while_down: Duration,
+    epoch: Instant,
+    /// Until when it counts, in nanoseconds since the epoch.
+    until: AtomicU64,
+    /// How many probes have ended.
+    ended: AtomicU64,
+}
+
+type Looking = Pin<Box<dyn Future<Output = Result<(), ProbeError>> + Send>>;
+
+// === impl Demand ===
+
+impl Demand {
+    pub(crate) fn new<P: Probe>(
+        probe: P,
+        settings: &Settings,
+        max_age: Duration,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let limit = probe.timeout().unwrap_or(settings.timeout);
+        let probe = Arc::new(probe);
+        let most = |age: Duration| age.clamp(Duration::from_millis(1), LONGEST);
+        Self {
+            shared,
+            age: Arc::new(Age {
+                most: most(max_age),
+                most_while_down: most(settings.unhealthy_interval.unwrap_or(max_age)),
+                epoch: Instant::now(),
+                until: AtomicU64::new(0),
+                ended: AtomicU64::new(0),
+            }),
+            look: Box::new(move || Box::pin(look(Arc::clone(&probe), limit))),
+            runtime: Handle::current(),
+            flight: Mutex::default(),
+        }
+    }
+
+    /// Says whether what is known still counts. One look at the clock.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.age.is_fresh()
+    }
+
+    /// Returns when what is known is too old.
+    pub(crate) fn until(&self) -> Instant {
+        self.age.epoch + Duration::from_nanos(self.age.until.load(Ordering::Acquire))
+    }
+
+    /// Returns how many probes have ended: who has waited for one takes its result, however long it took to wake.
+    pub(crate) fn ended(&self) -> u64 {
+        self.age.ended.load(Ordering::Acquire)
+    }
+
+    /// Makes what is known too old.
+    pub(crate) fn expire(&self) {
+        self.age.until.store(0, Ordering::Release);
+    }
+
+    /// Begins a probe, unless one is under way or what is known still counts.
+    pub(crate) fn ask(&self) {
+        let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let under_way = flight.as_ref().is_some_and(|flight| !flight.is_finished());
+        if under_way || self.is_fresh() {
+            return;
+        }
+        let looking = (self.look)();
+        let flying = fly(looking, Arc::clone(&self.shared), Arc::clone(&self.age));
+        *flight = Some(self.runtime.spawn(flying).abort_handle());
+    }
+}
+
+impl Drop for Demand {
+    fn drop(&mut self) {
+        let flight = self
+            .flight
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flight.take() {
+            flight.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Demand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Demand").finish_non_exhaustive()
+    }
+}
+
+/// One probe. Results of before are too old to be counted in a row with it, so it decides alone.
+async fn fly(looking: Looking, shared: Arc<Shared>, age: Arc<Age>) {
+    let started = Instant::now();
+    let result = looking.await;
+    shared.checked(started, result.as_ref().err());
+    let success = result.is_ok();
+    let state = if success { State::Up } else { State::Down };
+    if shared.state() != state {
+        shared.turn(state, result.err());
+    }
+    if success {
+        shared.succeeded();
+    }
+    let now = Instant::now();
+    let most = if success {
+        age.most
+    } else {
+        age.most_while_down
+    };
+    age.keep_until(now + most);
+    age.ended.fetch_add(1, Ordering::AcqRel);
+    shared.asked(now + most);
+}
+
+// === impl Age ===
+
+impl Age {
+    fn is_fresh(&self) -> bool {
+        self.since_epoch(Instant::now()) < self.until.load(Ordering::Acquire)
+    }
+
+    fn keep_until(&self, until: Instant) {
+        self.until.store(self.since_epoch(until), Ordering::Release);
+    }
+
+    fn since_epoch(&self, at: Instant) -> u64 {
+        let nanos = at.saturating_duration_since(self.epoch).as_nanos();
+        u64::try_from(nanos).unwrap_or(u64::MAX)
+    }
+}
