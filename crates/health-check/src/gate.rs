@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::health::Verdict;
 use crate::pass::Pass;
 use crate::{Admission, Health, PassiveHealth};
 
@@ -19,7 +20,14 @@ pub(crate) struct Gate {
 pub(crate) enum Entry {
     /// It goes through, with a pass where traffic is looked at.
     Open(Option<Pass>),
-    /// It does not; the time until it is worth another try, where somebody knows.
+    /// It does not.
+    Shut(Shut),
+}
+
+/// Why a call does not go through.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Shut {
+    /// It is down; the time until it is worth another try, where somebody knows.
     Closed(Option<Duration>),
     /// Nobody knows yet, and a probe says it soon.
     Unsettled,
@@ -46,15 +54,14 @@ impl Gate {
 
     /// Says whether a call would go through, and takes nothing; `Err` with why not, and the time until a trial where that is what it waits for.
     #[inline]
-    pub(crate) fn look(&self) -> Result<(), Entry> {
-        if !self.health.is_settled() {
-            return Err(Entry::Unsettled);
-        }
-        if !self.health.is_up() {
-            return Err(Entry::Closed(None));
+    pub(crate) fn look(&self) -> Result<(), Shut> {
+        match self.health.verdict() {
+            Verdict::Up => {}
+            Verdict::Down => return Err(Shut::Closed(None)),
+            Verdict::Unsettled => return Err(Shut::Unsettled),
         }
         match &self.passive {
-            Some(passive) => passive.look().map_err(|due| Entry::Closed(Some(due))),
+            Some(passive) => passive.look().map_err(|due| Shut::Closed(Some(due))),
             None => Ok(()),
         }
     }
@@ -71,22 +78,33 @@ impl Gate {
     #[inline]
     pub(crate) fn enter(&self) -> Entry {
         self.health.call_came();
-        if !self.health.settle() {
-            return Entry::Unsettled;
+        match self.health.verdict() {
+            Verdict::Up => self.enter_while_up(),
+            Verdict::Down => Entry::Shut(Shut::Closed(self.health.next_check())),
+            Verdict::Unsettled => {
+                self.health.ask();
+                Entry::Shut(Shut::Unsettled)
+            }
         }
-        self.enter_as_known()
     }
 
     /// The same by what is known, however old that is.
-    #[inline]
     fn enter_as_known(&self) -> Entry {
-        if !self.health.is_up() {
-            return Entry::Closed(self.health.next_check());
+        if self.health.is_up() {
+            self.enter_while_up()
+        } else {
+            Entry::Shut(Shut::Closed(self.health.next_check()))
         }
+    }
+
+    #[inline]
+    fn enter_while_up(&self) -> Entry {
         match self.passive.as_ref().map(PassiveHealth::admit) {
             None => Entry::Open(None),
             Some(Admission::Pass(pass)) => Entry::Open(Some(pass)),
-            Some(Admission::Refused { retry_after }) => Entry::Closed(Some(retry_after)),
+            Some(Admission::Refused { retry_after }) => {
+                Entry::Shut(Shut::Closed(Some(retry_after)))
+            }
         }
     }
 
@@ -109,18 +127,18 @@ impl Gate {
             seen = ended;
             match entry {
                 Entry::Open(_) => return entry,
-                Entry::Closed(_) if what == WaitFor::Settling => return entry,
-                Entry::Closed(_) | Entry::Unsettled => {}
+                Entry::Shut(Shut::Closed(_)) if what == WaitFor::Settling => return entry,
+                Entry::Shut(_) => {}
             }
             if Instant::now() >= end {
-                return Entry::Closed(self.again());
+                return Entry::Shut(Shut::Closed(self.again()));
             }
             // What probes say opens nothing by itself when its time has come.
             let due = self.passive.as_ref().filter(|_| self.health.is_up());
             let due = due.and_then(PassiveHealth::due).unwrap_or(end);
             // On demand, who waits asks again when the last answer is too old.
             let due = match self.health.expires() {
-                Some(expires) if matches!(entry, Entry::Closed(_)) => due.min(expires),
+                Some(expires) if matches!(entry, Entry::Shut(Shut::Closed(_))) => due.min(expires),
                 _ => due,
             };
             let mut alarm = pin!(sleep_until(due.min(end)));

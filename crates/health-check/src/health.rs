@@ -75,6 +75,15 @@ pub struct Health {
     keeper: Keeper,
 }
 
+/// What a gate may do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    Up,
+    Down,
+    /// Nobody knows yet, or what is known is too old.
+    Unsettled,
+}
+
 /// What looks, and ends with the last handle.
 #[derive(Clone)]
 enum Keeper {
@@ -216,36 +225,30 @@ impl Health {
         let ended = self.probes_ended();
         loop {
             let mut turned = self.subscribe();
-            if self.probes_ended() != ended || self.settle() {
+            if self.probes_ended() != ended || self.verdict() != Verdict::Unsettled {
                 return self.status();
             }
+            self.ask();
             if timeout_at(end, turned.changed()).await.is_err() {
                 return self.status();
             }
         }
     }
 
-    /// Says whether what is known is fresh enough to decide by.
+    /// Says whether calls may go through, where what is known is fresh enough to decide by. One atomic load, and one look at the clock on demand.
     #[inline]
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn verdict(&self) -> Verdict {
         match &self.keeper {
-            Keeper::Demand(demand) => self.shared.is_forced() || demand.is_fresh(),
-            Keeper::Task { .. } | Keeper::Nobody => self.shared.is_known(),
+            Keeper::Demand(demand) if !self.shared.is_forced() && !demand.is_fresh() => {
+                Verdict::Unsettled
+            }
+            _ => self.shared.verdict(),
         }
     }
 
-    /// The same, and brings a probe near where it is not.
-    #[inline]
-    pub(crate) fn settle(&self) -> bool {
-        let settled = self.is_settled();
-        if !settled {
-            self.ask();
-        }
-        settled
-    }
-
+    /// Brings a probe near.
     #[cold]
-    fn ask(&self) {
+    pub(crate) fn ask(&self) {
         match &self.keeper {
             Keeper::Demand(demand) => demand.ask(),
             Keeper::Task { .. } | Keeper::Nobody => self.shared.nudge.notify_one(),

@@ -12,7 +12,7 @@ use tower_service::Service;
 use crate::body::ResponseBody;
 use crate::detection::LONGEST;
 use crate::future::ResponseFuture;
-use crate::gate::{Entry, WaitFor};
+use crate::gate::{Entry, Shut, WaitFor};
 use crate::judge::{AnyError, Judge};
 use crate::wait::Wait;
 use crate::{HealthCheckLayer, Mode, telemetry};
@@ -28,7 +28,7 @@ pub struct HealthCheck<S, C = AnyError> {
     /// Wakes who waits for the inner service when the gate closes. Made when the inner service was pending for the first time.
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
     /// Why, where the gate was asked for readiness and found closed.
-    closed: Option<Entry>,
+    shut: Option<Shut>,
 }
 
 // === impl HealthCheck ===
@@ -40,7 +40,7 @@ impl<S, C> HealthCheck<S, C> {
             layer,
             inner_ready: false,
             closing: None,
-            closed: None,
+            shut: None,
         }
     }
 
@@ -83,7 +83,7 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
     fn closed<ReqBody>(
         &mut self,
         request: Request<ReqBody>,
-        entry: &Entry,
+        shut: Shut,
     ) -> ResponseFuture<S::Future, S, ReqBody, C>
     where
         S: Service<Request<ReqBody>>,
@@ -91,25 +91,21 @@ impl<S: Clone, C: Clone> HealthCheck<S, C> {
         self.layer.gate.health.call_came();
         let gate = &self.layer.gate;
         let audience = Audience::of(&request);
-        let (limit, what) = match (self.layer.mode, entry) {
-            (Mode::Wait { limit }, Entry::Unsettled) => (limit, WaitFor::Opening),
-            (Mode::Wait { limit }, _) => {
+        let (limit, what) = match (self.layer.mode, shut) {
+            (Mode::Wait { limit }, Shut::Unsettled) => (limit, WaitFor::Opening),
+            (Mode::Wait { limit }, Shut::Closed(_)) => {
                 telemetry::waiting(gate.name());
                 (limit, WaitFor::Opening)
             }
-            (_, Entry::Unsettled) => (gate.health.patience(), WaitFor::Settling),
-            (_, entry) => {
+            (_, Shut::Unsettled) => (gate.health.patience(), WaitFor::Settling),
+            (_, Shut::Closed(again)) => {
                 telemetry::refused(gate.name(), false);
-                let again = match entry {
-                    Entry::Closed(again) => *again,
-                    Entry::Open(_) | Entry::Unsettled => None,
-                };
                 let again = again.or_else(|| gate.again());
                 let HealthCheckLayer { name, kept, .. } = &self.layer;
                 return ResponseFuture::refused(kept.unavailable(name, audience, again));
             }
         };
-        if matches!(entry, Entry::Unsettled) {
+        if shut == Shut::Unsettled {
             telemetry::asking(gate.name());
         }
         let end = Instant::now() + limit.min(LONGEST);
@@ -144,10 +140,10 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if let Err(closed) = self.layer.gate.look()
+        if let Err(shut) = self.layer.gate.look()
             && !matches!(self.layer.mode, Mode::Observe)
         {
-            self.closed = Some(closed);
+            self.shut = Some(shut);
             return Poll::Ready(Ok(()));
         }
         let ready = self.inner.poll_ready(cx);
@@ -167,19 +163,18 @@ where
             self.layer.gate.enter()
         } else {
             // The gate was closed when it was asked, and what is behind it may be called only when it is ready.
-            self.closed.take().unwrap_or(Entry::Closed(None))
+            Entry::Shut(self.shut.take().unwrap_or(Shut::Closed(None)))
         };
         let pass = match entry {
             Entry::Open(pass) => pass,
-            Entry::Closed(_) if self.inner_ready && matches!(self.layer.mode, Mode::Observe) => {
-                telemetry::let_through(self.layer.gate.name());
+            Entry::Shut(shut) if self.inner_ready && matches!(self.layer.mode, Mode::Observe) => {
+                // Where nobody knows yet, nobody knows that it would be refused.
+                if shut != Shut::Unsettled {
+                    telemetry::let_through(self.layer.gate.name());
+                }
                 None
             }
-            // Nobody knows that it would be refused.
-            Entry::Unsettled if self.inner_ready && matches!(self.layer.mode, Mode::Observe) => {
-                None
-            }
-            entry => return self.closed(request, &entry),
+            Entry::Shut(shut) => return self.closed(request, shut),
         };
         self.inner_ready = false;
         let judge = pass.map(|pass| Judge {

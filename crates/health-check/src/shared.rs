@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::changes::Watchers;
 use crate::endpoint::Endpoint;
+use crate::health::Verdict;
 use crate::settings::{LONGEST, MOST_HISTORY};
 use crate::{Initial, LastCheck, Override, ProbeError, State, Status, Transition, telemetry};
 
@@ -115,10 +116,16 @@ impl Shared {
 
     #[inline]
     pub(crate) fn is_up(&self) -> bool {
-        match self.effective() {
-            State::Up => true,
-            State::Down => false,
-            State::Unknown => self.initial == Initial::Optimistic,
+        self.verdict() == Verdict::Up
+    }
+
+    /// Says what to do by what is known, and was decided for the time before.
+    #[inline]
+    pub(crate) fn verdict(&self) -> Verdict {
+        match (self.effective(), self.initial) {
+            (State::Up, _) | (State::Unknown, Initial::Optimistic) => Verdict::Up,
+            (State::Down, _) | (State::Unknown, Initial::Pessimistic) => Verdict::Down,
+            (State::Unknown, Initial::WaitForFirst) => Verdict::Unsettled,
         }
     }
 
@@ -126,12 +133,6 @@ impl Shared {
     #[inline]
     pub(crate) fn is_forced(&self) -> bool {
         self.state.load(Ordering::Acquire) & FORCED != 0
-    }
-
-    /// Says whether it is known whether it is up, or somebody has said what to take it for.
-    #[inline]
-    pub(crate) fn is_known(&self) -> bool {
-        self.effective() != State::Unknown || self.initial != Initial::WaitForFirst
     }
 
     /// It is so for ever, and nobody is told.

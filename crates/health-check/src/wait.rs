@@ -10,7 +10,7 @@ use portcullis_timeout::Deadline;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::gate::{Entry, WaitFor};
+use crate::gate::{Entry, Shut, WaitFor};
 use crate::judge::Judge;
 use crate::pass::Pass;
 use crate::refusal::Refusal;
@@ -78,10 +78,10 @@ impl<S, ReqBody, C: Clone> Wait<S, ReqBody, C> {
         if let Step::Entering(entering) = &mut self.step {
             match ready!(entering.as_mut().poll(cx)) {
                 Entry::Open(pass) => self.step = Step::Readying(pass),
-                closed => {
-                    let again = match closed {
-                        Entry::Closed(again) => again,
-                        Entry::Open(_) | Entry::Unsettled => None,
+                Entry::Shut(shut) => {
+                    let again = match shut {
+                        Shut::Closed(again) => again,
+                        Shut::Unsettled => None,
                     };
                     telemetry::refused(self.layer.gate.name(), true);
                     let late = self.deadline.is_some_and(|deadline| deadline.has_passed());
