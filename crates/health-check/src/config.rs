@@ -1,18 +1,22 @@
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use http::{Method, Uri};
 use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
+#[cfg(doc)]
+use crate::HttpProbe;
+use crate::http_probe::MAX_BODY_BYTES;
 use crate::settings::MOST_HISTORY;
 use crate::thresholds::Thresholds;
-use crate::{HttpProbe, Initial, OutlierDetection, Settings};
+use crate::{Initial, OutlierDetection, Settings};
 
 mod endpoints;
 mod gate;
 mod outliers;
 mod pool;
+mod probe;
 mod resolution;
 
 pub use self::endpoints::{CheckConfig, EndpointsConfig};
@@ -21,6 +25,7 @@ pub use self::outliers::{
     EnforcingConfig, FailurePercentageConfig, OutlierDetectionConfig, SuccessRateConfig,
 };
 pub use self::pool::{BalancingConfig, EndpointConfig, PoolConfig, SlowStartConfig};
+pub use self::probe::{PatternConfig, TcpProbeConfig};
 pub use self::resolution::ResolutionConfig;
 
 /// The serde form of a [`Monitor`](crate::Monitor) with an [`HttpProbe`]: their settings by the same names. Durations are text: `250ms`, `5s`.
@@ -36,6 +41,20 @@ pub struct Config {
     pub method: String,
     /// The lowest and the highest status that mean up. See [`HttpProbe::expected`].
     pub expected: (u16, u16),
+    /// Other ranges of statuses that mean up. See [`HttpProbe::also_expected`].
+    pub also_expected: Vec<(u16, u16)>,
+    /// Ranges of statuses that turn it down at once. See [`HttpProbe::decisive`].
+    pub decisive: Vec<(u16, u16)>,
+    /// See [`HttpProbe::host`].
+    pub host: Option<String>,
+    /// See [`HttpProbe::header`].
+    pub headers: BTreeMap<String, String>,
+    /// See [`HttpProbe::body`].
+    pub body: Option<PatternConfig>,
+    /// See [`HttpProbe::max_body`]: 1 to 1 MiB.
+    pub max_body: usize,
+    /// A probe over TCP in place of that. See [`Config::tcp_probe`].
+    pub tcp: Option<TcpProbeConfig>,
     /// See [`Monitor::interval`](crate::Monitor::interval).
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
@@ -95,46 +114,6 @@ pub enum InitialConfig {
 
 // === impl Config ===
 
-impl Config {
-    /// Makes the probe, over this client and to this upstream: `http://10.0.0.7:8080`.
-    ///
-    /// # Errors
-    /// When a field cannot be used; the error names it.
-    pub fn probe<C>(&self, client: C, upstream: &str) -> Result<HttpProbe<C>, InvalidConfig> {
-        let Self {
-            path,
-            method,
-            expected: (low, high),
-            ..
-        } = self;
-        let uri = path
-            .starts_with('/')
-            .then(|| format!("{}{path}", upstream.trim_end_matches('/')));
-        let uri = uri.and_then(|uri| uri.parse::<Uri>().ok());
-        let uri = uri.ok_or_else(|| {
-            InvalidConfig::new(
-                "path",
-                format!("must be a path that starts with /, is {path:?}"),
-            )
-        })?;
-        let method = match method.as_str() {
-            "GET" => Method::GET,
-            "HEAD" => Method::HEAD,
-            _ => {
-                let message = format!("must be GET or HEAD, is {method:?}");
-                return Err(InvalidConfig::new("method", message));
-            }
-        };
-        if low > high || *low < 100 || *high > 599 {
-            let message = format!("must be two statuses in order, 100 to 599, is [{low}, {high}]");
-            return Err(InvalidConfig::new("expected", message));
-        }
-        Ok(HttpProbe::new(client, uri)
-            .method(method)
-            .expected(*low..=*high))
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         let settings = Settings::default();
@@ -142,6 +121,13 @@ impl Default for Config {
             path: "/".to_owned(),
             method: "GET".to_owned(),
             expected: (200, 399),
+            also_expected: Vec::new(),
+            decisive: Vec::new(),
+            host: None,
+            headers: BTreeMap::new(),
+            body: None,
+            max_body: MAX_BODY_BYTES,
+            tcp: None,
             interval: settings.interval,
             unhealthy_interval: settings.unhealthy_interval,
             healthy_edge_interval: settings.healthy_edge_interval,
@@ -198,6 +184,7 @@ impl TryFrom<&Config> for Settings {
             .gate
             .mode()
             .map_err(|mistake| mistake.within("gate"))?;
+        let _checked = config.tcp_probe("")?;
         if let Some(outliers) = &config.outlier_detection {
             let _checked = OutlierDetection::try_from(outliers)
                 .map_err(|mistake| mistake.within("outlier_detection"))?;
@@ -231,10 +218,11 @@ impl TryFrom<&Config> for Settings {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{Health, HealthCheckLayer, Mode, Monitor, ProbeError, State};
+    use crate::{Health, HealthCheckLayer, HttpProbe, Mode, Monitor, ProbeError, State};
 
     fn config(value: Value) -> Config {
         serde_json::from_value(value).unwrap()

@@ -134,7 +134,8 @@ pub use crate::composite::Composite;
 pub use crate::config::{
     BalancingConfig, CheckConfig, Config, EndpointConfig, EndpointsConfig, EnforcingConfig,
     FailurePercentageConfig, GateConfig, InitialConfig, ModeConfig, OutlierDetectionConfig,
-    PoolConfig, ResolutionConfig, SlowStartConfig, SuccessRateConfig,
+    PatternConfig, PoolConfig, ResolutionConfig, SlowStartConfig, SuccessRateConfig,
+    TcpProbeConfig,
 };
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};
