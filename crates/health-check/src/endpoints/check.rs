@@ -141,7 +141,7 @@ impl Check {
 
     /// Replaces how long the probe may last; then it is down. Default: 800 ms, so that the answer is there within the second that Kubernetes waits.
     ///
-    /// Says nothing of a [`Health`], whose monitor has its own.
+    /// The probes of a [`Health`] have that of its monitor; this is how long a report waits for one, where it is [on demand](crate::Monitor::on_demand).
     pub const fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
@@ -162,7 +162,11 @@ impl Check {
     /// Says what is known, after a look where that is too old.
     pub(super) async fn look(&self) -> Seen {
         match &self.source {
-            Source::Health(health) => Seen::health(health),
+            Source::Health(health) => {
+                // At once, unless it must be asked. Late, it is what was known.
+                let _late = timeout(self.timeout, health.fresh()).await;
+                Seen::health(health)
+            }
             Source::Probe { probe, last } => self.fly(&**probe, last).await,
         }
     }

@@ -189,6 +189,9 @@ impl<S> Seat<S> {
     #[inline]
     pub(crate) fn picked(&self) {
         tracing::trace!(endpoint = &*self.member.name, "picked");
+        if let Some(health) = &self.member.health {
+            health.call_came();
+        }
         #[cfg(feature = "metrics")]
         self.picks.increment(1);
     }

@@ -391,3 +391,42 @@ async fn an_inner_service_that_is_never_ready_does_not_keep_the_answer_back() {
 
     assert_eq!(response.unwrap().status(), 503);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_report_asks_too_but_not_for_longer_than_it_may_last() {
+    use portcullis_health_check::{Check, Endpoints};
+
+    for (takes, expected) in [(200, (200, 200)), (900, (800, 503))] {
+        let probe = Slow::new(Look::Up, takes);
+        let health = Monitor::new(probe.clone())
+            .on_demand(MAX_AGE)
+            .initial(Initial::Pessimistic)
+            .start();
+        let endpoints = Endpoints::new().check(Check::health("orders", health));
+        let request = Request::get("/readyz").body(String::new()).unwrap();
+
+        let (took, response) = timed(endpoints.oneshot(request)).await;
+
+        let status = response.unwrap().status().as_u16();
+        assert_eq!((took, status), expected, "{takes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_tells_its_monitors_of_calls() {
+    use portcullis_health_check::{Member, Pool};
+
+    let probe = Slow::new(Look::Up, 0);
+    let health = Monitor::new(probe.clone())
+        .no_traffic_interval(Duration::from_secs(1000))
+        .start();
+    let pool = Pool::new();
+    pool.insert(Member::new("a", inner()).health(health));
+    sleep(Duration::from_secs(500)).await;
+    assert_eq!(probe.begun(), 1);
+
+    pool.clone().oneshot(Request::new(())).await.unwrap();
+    sleep(Duration::from_millis(1)).await;
+
+    assert_eq!(probe.begun(), 2);
+}
