@@ -4,6 +4,7 @@
 mod gate;
 mod grpc;
 mod monitor;
+mod monitor_model;
 mod on_demand;
 mod passive;
 mod pool;
