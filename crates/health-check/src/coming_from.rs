@@ -1,4 +1,4 @@
-//! What elsewhere is called what here, and what differs on purpose: [Envoy's outlier detection](#envoy), [gRPC](#grpc), [nginx](#nginx),
+//! What elsewhere is called what here, and what differs on purpose: [Envoy's outlier detection](#envoy), [health checks](#health-checks), [gRPC](#grpc), [nginx](#nginx),
 //! [circuit breakers](#circuit-breakers).
 //!
 //! Settings without a type before them are setters of [`OutlierDetection`](crate::OutlierDetection); numbers in parentheses are defaults. There are no items in this module.
@@ -43,6 +43,31 @@
 //! | `slow_start_config` (`aggression` 1, `min_weight_percent` 10) | [`SlowStart`](crate::SlowStart) (1, 10) | |
 //! | `retry_host_predicate: previous_hosts` | by the [`Attempt`](portcullis_gateway_error::Attempt) of a request | always; other priorities are looked at too |
 //! | `STRICT_DNS`, `dns_refresh_rate`, `respect_dns_ttl` | [`Resolution`](crate::Resolution) (5 s to 300 s) | an answer without addresses keeps the last known ones |
+//!
+//! # Health checks
+//! Those of Envoy, HAProxy (H) and Kubernetes (K), as setters of a [`Monitor`](crate::Monitor) where no type stands before them:
+//!
+//! | setting | here | what differs |
+//! |---|---|---|
+//! | `interval`, `inter` (H, 2 s), `periodSeconds` (K, 10 s) | `interval` (5 s) | from the start of a probe to the start of the next |
+//! | `interval_jitter`, `_percent`, `spread-checks` (H) | `jitter` (10 %) | to both sides |
+//! | `initial_jitter` (0) | `initial_jitter` (0) | |
+//! | `timeout`, `timeoutSeconds` (K, 1 s) | `timeout` (1 s) | that of a probe itself counts more |
+//! | `healthy_threshold`, `rise` (H, 2), `successThreshold` (K, 1) | `rise` (2) | the first result of all decides alone, as in Envoy |
+//! | `unhealthy_threshold`, `fall` (H, 3), `failureThreshold` (K, 3) | `fall` (3) | in a row |
+//! | `unhealthy_interval`, `downinter` (H) | `unhealthy_interval` | |
+//! | `unhealthy_edge_interval`, `healthy_edge_interval` | the same | once, right after the turn |
+//! | `fastinter` (H) | `changing_interval` | while results speak against the state |
+//! | `no_traffic_interval` (60 s) | `no_traffic_interval` (none) | whatever the state is; the first call brings a probe |
+//! | `init-state` (H) | `initial` (optimistic) | calls can wait for the first result, too |
+//! | `expected_statuses` (200), `http-check expect status` (H, 2xx and 3xx) | [`HttpProbe::expected`](crate::HttpProbe::expected), [`also_expected`](crate::HttpProbe::also_expected) (200 to 399) | |
+//! | `retriable_statuses` | the others than [`decisive`](crate::HttpProbe::decisive) | none is decisive where nothing is said |
+//! | `receive`, `http-check expect string` (H) | [`HttpProbe::body`](crate::HttpProbe::body) | pieces in order, within 64 KiB |
+//! | `host`, `method`, `request_headers_to_add` | the same of [`HttpProbe`](crate::HttpProbe) | |
+//! | `x-envoy-immediate-health-check-fail` | turns it down at once | |
+//! | `tcp_health_check`, `tcpSocket` (K) | [`TcpProbe`](crate::TcpProbe) | text, or any bytes, not hex |
+//! | `grpc_health_check`, `grpc` (K) | [`GrpcProbe`](crate::GrpcProbe) | |
+//! | `set server .. state drain`, `maint`, `ready` (H) | [`Health::force`](crate::Health::force), [`release`](crate::Health::release) | |
 //!
 //! # gRPC
 //! | word | here | what differs |

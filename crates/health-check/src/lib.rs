@@ -37,8 +37,13 @@
 //! | unknown | success or failure | up or down at once |
 //! | up | `fall` failures in a row | down |
 //! | down | `rise` successes in a row | up |
+//! | any | one failure that is [decisive](ProbeError::decisive) | down |
+//! | any | [`Health::force`] | what was decided, until [`Health::release`] |
 //!
-//! A failure is an error of the client, a status that is not expected, no result within the time, or a panic of the probe. One opposite result begins the count anew.
+//! A failure is an error of the client, a status or a body that is not expected, a body that breaks off, no result within the time, or a panic of the probe. One opposite
+//! result begins the count anew. Probes are [`HttpProbe`], [`GrpcProbe`], [`TcpProbe`], [`CallProbe`], several of them as a [`Composite`], or a closure.
+//!
+//! A monitor [on demand](Monitor::on_demand) probes before the first call after a time instead of in the background, and each result decides alone.
 //!
 //! What calls show ejects an endpoint by itself, whatever the state is:
 //!
@@ -58,6 +63,9 @@
 //! | `interval`, `jitter` | 5 s, 10 % | found down within 15 s; the spread keeps many callers from asking at once |
 //! | `timeout` | 1 s | Kubernetes |
 //! | `rise`, `fall` | 2, 3 | HAProxy |
+//! | other intervals | the usual one | Envoy's and HAProxy's, beside them in [`coming_from`] |
+//! | `initial_jitter` | 0 | it is known at once; who starts many at once sets it to the interval |
+//! | `history` | 16 transitions | |
 //! | `initial` | optimistic | a caller that starts before its upstream was asked works |
 //! | expected statuses | 200 to 399 | Kubernetes |
 //! | `mode` | fail fast | the answer is known; waiting for it helps nobody |
@@ -74,12 +82,13 @@
 //!
 //! # Cost
 //! An open gate costs atomic loads and no allocation; one is made only while the inner service is not ready, or the gate is closed. Looking at a call costs a reference that
-//! is counted, and with shares over a window one compare-and-swap; no lock, no clock. A monitor is one task, and so is a group whose shares are looked at.
+//! is counted, and with shares over a window one compare-and-swap; no lock, no clock. A monitor is one task, and so is a group whose shares are looked at;
+//! 10,000 of them at one probe a second are a few percent of a core and 2.5 KB apiece. On demand, a gate looks at the clock for each call.
 //! A pick costs the same few steps for two endpoints and for a thousand, and no allocation; what it looks at is made anew when a health has changed.
 //!
 //! # Cancellation and limits
 //! The monitor's task, and the probe under way, end when the last clone of its [`Health`] is dropped. A refusal says in `retry-after` when the next probe is, at least
-//! a second. Of the answer to a probe at most 64 KiB are read. A call waits in [`Mode::Wait`] until its limit or its deadline; dropped, it gives back the place of a trial
+//! a second. Of the answer to a probe at most 64 KiB are read, over TCP 4 KiB. A probe on demand goes on for the others when who began it goes, and ends with the last handle. A call waits in [`Mode::Wait`] until its limit or its deadline; dropped, it gives back the place of a trial
 //! that it may have. Of a hundred endpoints at most `max_ejection_percent` are ejected, and one where that is less.
 #![forbid(unsafe_code)]
 
