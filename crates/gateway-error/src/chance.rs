@@ -16,6 +16,12 @@ impl Chance {
         Self(Arc::new(AtomicU64::new(seed)))
     }
 
+    /// Numbers that repeat for this seed, or without one that nobody can repeat.
+    #[must_use]
+    pub fn new(seed: Option<u64>) -> Self {
+        seed.map_or_else(Self::random, Self::seeded)
+    }
+
     /// Numbers that nobody can repeat.
     #[must_use]
     pub fn random() -> Self {
@@ -41,7 +47,28 @@ impl Chance {
         least.saturating_add(Duration::from_nanos(drawn))
     }
 
-    fn next(&self) -> u64 {
+    /// A time up to this one, included.
+    #[must_use]
+    pub fn up_to_time(&self, most: Duration) -> Duration {
+        self.between(Duration::ZERO, most)
+    }
+
+    /// True so many times of a hundred.
+    #[must_use]
+    pub fn happens(&self, percent: u8) -> bool {
+        percent >= 100 || self.up_to(99) < u64::from(percent)
+    }
+
+    /// A number from 0 up to 1, which is not drawn.
+    #[must_use]
+    pub fn part(&self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// 64 random bits.
+    #[inline]
+    #[must_use]
+    pub fn next(&self) -> u64 {
         const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
         let mut z = self
@@ -100,5 +127,25 @@ mod tests {
         assert_eq!(chance.between(most, least), most);
         assert!(chance.between(Duration::ZERO, Duration::MAX) <= Duration::MAX);
         assert_eq!(chance.between(Duration::MAX, Duration::MAX), Duration::MAX);
+    }
+
+    #[test]
+    fn a_percentage_is_kept() {
+        let chance = Chance::new(Some(7));
+        let hits = (0..10_000).filter(|_| chance.happens(30)).count();
+
+        assert!((2700..3300).contains(&hits), "{hits}");
+        assert!((0..100).all(|_| chance.happens(100)));
+        assert!((0..100).all(|_| !chance.happens(0)));
+    }
+
+    #[test]
+    fn a_part_is_below_one_and_spread_evenly() {
+        let chance = Chance::new(Some(7));
+        let parts: Vec<_> = (0..10_000).map(|_| chance.part()).collect();
+
+        assert!(parts.iter().all(|part| (0.0..1.0).contains(part)));
+        let mean = parts.iter().sum::<f64>() / 10_000.0;
+        assert!((0.48..0.52).contains(&mean), "{mean}");
     }
 }

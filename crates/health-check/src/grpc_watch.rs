@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
-use portcullis_gateway_error::{Classify, DefaultClassifier, ErrorKind};
+use portcullis_gateway_error::{Chance, Classify, DefaultClassifier, ErrorKind};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
@@ -93,9 +93,7 @@ where
     ResBody::Data: Send,
     ResBody::Error: Send,
 {
-    let mut random = settings
-        .seed
-        .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+    let random = Chance::new(settings.seed);
     let mut wait = FIRST_WAIT;
     loop {
         // In a task of its own, so that a panic of the client is a failure like another. Dropped with this future, it ends the stream.
@@ -129,7 +127,7 @@ where
         if heard {
             wait = FIRST_WAIT;
         }
-        let next = Instant::now() + wait.mul_f64(1.0 + JITTER * (2.0 * random.f64() - 1.0));
+        let next = Instant::now() + wait.mul_f64(1.0 + JITTER * (2.0 * random.part() - 1.0));
         shared.set_next_check(next);
         sleep_until(next).await;
         wait = wait.mul_f64(FACTOR).min(LAST_WAIT);

@@ -94,7 +94,6 @@
 
 mod body;
 mod call_probe;
-mod chance;
 mod changes;
 mod circuit;
 pub mod coming_from;

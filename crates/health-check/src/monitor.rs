@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use portcullis_gateway_error::ErrorKind;
+use portcullis_gateway_error::{Chance, ErrorKind};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -186,15 +186,13 @@ impl<P: Probe> Monitor<P> {
 
 pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shared>) {
     let probe = Arc::new(probe);
-    let mut random = settings
-        .seed
-        .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+    let random = Chance::new(settings.seed);
     let mut judge = Judge::new();
     let limit = probe.timeout().unwrap_or(settings.timeout);
     if settings.no_traffic_interval.is_some() {
         shared.no_traffic_yet();
     }
-    let first = settings.first_wait(&mut random);
+    let first = settings.first_wait(random.part());
     if !first.is_zero() {
         let due = Instant::now() + first;
         shared.set_next_check(due);
@@ -209,7 +207,8 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
     loop {
         let started = Instant::now();
         // What is said while the probe is under way; its result may bring the next one nearer.
-        let (estimate, _) = settings.next_interval(facts, &mut random.clone());
+        let part = random.part();
+        let (estimate, _) = settings.next_interval(facts, part);
         shared.set_next_check(started + estimate);
         let result = look(Arc::clone(&probe), limit).await;
         shared.checked(started, result.as_ref().err());
@@ -232,7 +231,7 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
             changing: judge.is_changing(),
             traffic: settings.no_traffic_interval.is_none() || shared.take_traffic(),
         };
-        let (interval, slow) = settings.next_interval(facts, &mut random);
+        let (interval, slow) = settings.next_interval(facts, part);
         let due = started + interval;
         shared.set_next_check(due);
         if slow {

@@ -3,10 +3,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use portcullis_gateway_error::Chance;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::chance::Chance;
 use crate::endpoint::Endpoint;
 use crate::statistics::{fails_too_often, failures_count, is_below, success_rate_limit};
 use crate::window::{PARTS, Sums};

@@ -65,19 +65,15 @@ impl Settings {
         }
     }
 
-    /// The time from the start of a probe to the start of the next, varied, and whether it is the one for no traffic.
-    pub(crate) fn next_interval(
-        &self,
-        facts: Facts,
-        random: &mut fastrand::Rng,
-    ) -> (Duration, bool) {
+    /// The time from the start of a probe to the start of the next, varied by chance, and whether it is the one for no traffic.
+    pub(crate) fn next_interval(&self, facts: Facts, part: f64) -> (Duration, bool) {
         let (interval, slow) = self.interval_for(facts);
         let jitter = if self.jitter > 0.0 {
             self.jitter.min(1.0)
         } else {
             0.0
         };
-        let factor = 1.0 + jitter * (2.0 * random.f64() - 1.0);
+        let factor = 1.0 + jitter * (2.0 * part - 1.0);
         // Not shorter than the timer can tell, so that no setting makes a busy loop; and short enough that nothing overflows.
         let interval = interval
             .min(LONGEST)
@@ -87,8 +83,8 @@ impl Settings {
     }
 
     /// How long the first probe waits.
-    pub(crate) fn first_wait(&self, random: &mut fastrand::Rng) -> Duration {
-        self.initial_jitter.min(LONGEST).mul_f64(random.f64())
+    pub(crate) fn first_wait(&self, part: f64) -> Duration {
+        self.initial_jitter.min(LONGEST).mul_f64(part)
     }
 }
 
@@ -121,6 +117,8 @@ impl Default for Settings {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_gateway_error::Chance;
+
     use super::*;
 
     const STEADY: Facts = Facts {
@@ -182,9 +180,9 @@ mod tests {
             ..Settings::default()
         };
         let draw = || {
-            let mut random = fastrand::Rng::with_seed(9);
+            let random = Chance::seeded(9);
             (0..1000)
-                .map(|_| settings.next_interval(STEADY, &mut random).0)
+                .map(|_| settings.next_interval(STEADY, random.part()).0)
                 .collect::<Vec<_>>()
         };
 
@@ -207,10 +205,10 @@ mod tests {
             ..Settings::default()
         };
         let mut slots = [0_u32; 10];
-        let mut random = fastrand::Rng::with_seed(9);
+        let random = Chance::seeded(9);
 
         for _ in 0..10_000 {
-            let wait = settings.first_wait(&mut random).as_millis();
+            let wait = settings.first_wait(random.part()).as_millis();
             slots[usize::try_from(wait / 100).unwrap()] += 1;
         }
 
@@ -222,7 +220,7 @@ mod tests {
 
     #[test]
     fn no_setting_makes_a_busy_loop_or_a_panic() {
-        let mut random = fastrand::Rng::with_seed(9);
+        let random = Chance::seeded(9);
         for jitter in [-1.0, 0.0, 1.0, 7.0, f64::NAN] {
             let endless = Settings {
                 interval: Duration::MAX,
@@ -231,10 +229,10 @@ mod tests {
                 ..Settings::default()
             };
             assert!(
-                endless.next_interval(STEADY, &mut random).0 <= 2 * LONGEST,
+                endless.next_interval(STEADY, random.part()).0 <= 2 * LONGEST,
                 "{jitter}"
             );
-            assert!(endless.first_wait(&mut random) <= LONGEST, "{jitter}");
+            assert!(endless.first_wait(random.part()) <= LONGEST, "{jitter}");
             let settings = Settings {
                 interval: Duration::ZERO,
                 jitter,
@@ -242,7 +240,7 @@ mod tests {
             };
 
             assert!(
-                settings.next_interval(STEADY, &mut random).0 >= Duration::from_millis(1),
+                settings.next_interval(STEADY, random.part()).0 >= Duration::from_millis(1),
                 "{jitter}"
             );
         }

@@ -6,10 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
+use portcullis_gateway_error::Chance;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::chance::Chance;
 use crate::detection::LONGEST;
 use crate::pool::shared::Shared;
 use crate::{Member, Pool, telemetry};

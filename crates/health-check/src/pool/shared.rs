@@ -4,11 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portcullis_gateway_error::Attempt;
+use portcullis_gateway_error::{Attempt, Chance};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::chance::Chance;
 use crate::changes::Changes;
 use crate::pass::Pass;
 use crate::pool::load::{InFlight, Load, Rules};
@@ -302,7 +301,7 @@ impl<S: Clone> Shared<S> {
         let chosen = if prefers { first } else { second };
         match chosen.seat.load.warmth(now, &self.settings) {
             // The rest of its share is the other's.
-            Some(part) if !self.chance.happens_by(part) => !prefers,
+            Some(part) if self.chance.part() >= part => !prefers,
             _ => prefers,
         }
     }
