@@ -240,6 +240,8 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
         if until(due, &shared).await {
             // Nudged: not so soon that nudges become load.
             sleep_until(due.min(started + interval.min(settings.interval) / 10)).await;
+        } else if slow {
+            shared.wake_up();
         }
     }
 }

@@ -301,6 +301,14 @@ impl Shared {
         }
     }
 
+    /// The longer sleep is over: a call brings nothing any more that does not come by itself.
+    pub(crate) fn wake_up(&self) {
+        // Where a call came first, its nudge stays.
+        let _ = self
+            .traffic
+            .compare_exchange(ASLEEP, QUIET, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// Before the first probe of a monitor that wants to know of traffic, none came.
     pub(crate) fn no_traffic_yet(&self) {
         self.traffic.store(QUIET, Ordering::Release);

@@ -196,6 +196,31 @@ async fn while_no_call_comes_probes_are_rare_and_the_first_call_brings_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_while_a_rare_probe_is_under_way_brings_no_other() {
+    let looks = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&looks);
+    let probe = move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            Ok(())
+        }
+    };
+    let monitor = Monitor::new(probe).interval(Duration::from_secs(10));
+    let monitor = monitor.jitter(0.0);
+    let health = monitor.no_traffic_interval(Duration::from_secs(60)).start();
+    after(60.2).await;
+    assert_eq!(looks.load(Ordering::SeqCst), 2);
+
+    health.call_came();
+
+    after(9.0).await;
+    assert_eq!(looks.load(Ordering::SeqCst), 2, "it is answered already");
+    after(1.0).await;
+    assert_eq!(looks.load(Ordering::SeqCst), 3, "10 s after the last began");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gate_tells_the_monitor_of_calls() {
     use portcullis_health_check::HealthCheckLayer;
     use tower::{Layer, ServiceExt, service_fn};
