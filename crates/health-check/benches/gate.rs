@@ -8,15 +8,14 @@
 //! The health check of tower-resilience is not among them: it is no service, and refuses nothing.
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
+#[path = "support/upstream.rs"]
+mod upstream;
+
 use std::hint::black_box;
-use std::io;
-use std::iter;
 use std::num::NonZeroU32;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::Request;
 use portcullis_health_check::{
     Admission, FailurePercentage, Health, HealthCheckLayer, Observed, OutlierDetection,
     PassiveHealth, State,
@@ -27,8 +26,7 @@ use tower::{Layer, Service};
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 use tower_resilience_outlier::{OutlierDetectionLayer, OutlierDetector};
 
-/// Does it so many times, and says how long that took.
-type Sample = Box<dyn FnMut() -> Duration>;
+use upstream::{Sample, TURNS, Upstream, median};
 
 /// One column of the table.
 struct Column {
@@ -45,13 +43,6 @@ struct Cell {
     /// Nanoseconds of one turn, one for each round.
     times: Vec<f64>,
 }
-
-/// The inner service: answers at once.
-#[derive(Clone, Copy)]
-struct Upstream;
-
-/// The future of [`Upstream`].
-struct Answering;
 
 // === impl Column ===
 
@@ -103,35 +94,8 @@ impl Column {
     }
 }
 
-// === impl Upstream ===
-
-impl Service<Request<()>> for Upstream {
-    type Response = Response<()>;
-    type Error = io::Error;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        black_box(request);
-        Answering
-    }
-}
-
-// === impl Answering ===
-
-impl Future for Answering {
-    type Output = io::Result<Response<()>>;
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(Ok(Response::new(())))
-    }
-}
-
-/// Calls a service so many times, and polls each call until it is ready.
-fn calls<S>(mut service: S) -> Sample
+/// Calls a service with a request as a client has it.
+fn calls<S>(service: S) -> Sample
 where
     S: Service<Request<()>> + 'static,
 {
@@ -141,26 +105,7 @@ where
         .body(())
         .expect("a method and a URI that are valid")
         .into_parts();
-    Box::new(move || {
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut requests = Vec::new();
-        allocation_counter::opt_out(|| {
-            let parts = iter::repeat_with(|| template.clone()).take(TURNS);
-            requests = parts.map(|parts| Request::from_parts(parts, ())).collect();
-        });
-        let started = Instant::now();
-        for request in requests.drain(..) {
-            assert!(service.poll_ready(&mut cx).is_ready());
-            let mut call = pin!(service.call(request));
-            let answer = loop {
-                if let Poll::Ready(answer) = call.as_mut().poll(&mut cx) {
-                    break answer;
-                }
-            };
-            black_box(answer.is_ok());
-        }
-        started.elapsed()
-    })
+    upstream::calls(service, move || Request::from_parts(template.clone(), ()))
 }
 
 fn accounting(passive: PassiveHealth) -> Sample {
@@ -247,11 +192,6 @@ fn outlier(ejected: bool) -> Sample {
     calls(layer.layer(Upstream))
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f64::total_cmp).1
-}
-
 fn main() {
     let runtime = runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.expect("a runtime with no I/O asks nothing of the system");
@@ -318,6 +258,3 @@ const IN_A_ROW: &str = "ours: calls, failures in a row";
 const WINDOWED: &str = "ours: calls, shares over a window too";
 const BREAKER: &str = "tower-resilience-circuitbreaker";
 const OUTLIER: &str = "tower-resilience-outlier";
-
-/// How many calls one sample makes.
-const TURNS: usize = 200;

@@ -5,27 +5,26 @@
 //! contender is called a few times only.
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
+#[path = "support/upstream.rs"]
+mod upstream;
+
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::io;
-use std::iter;
 use std::num::NonZeroU32;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
 use http::{Request, Response};
 use portcullis_health_check::{Member, OutlierDetection, Pool, PoolSettings};
 use tokio::runtime;
-use tokio::time::Instant;
 use tower::balance::p2c::Balance;
 use tower::discover::Change;
 use tower::load::{CompleteOnResponse, PeakEwmaDiscover};
-use tower::{Service, service_fn};
+use tower::service_fn;
 
-/// Does it so many times, and says how long that took.
-type Sample = Box<dyn FnMut() -> Duration>;
+use upstream::{Sample, TURNS, Upstream, calls, median};
 
 /// One contender with one number of endpoints.
 struct Cell {
@@ -39,12 +38,6 @@ struct Cell {
 
 /// Endpoints that are all there at the beginning.
 struct Fixed<S>(std::vec::IntoIter<(usize, S)>);
-
-/// The inner service: answers at once.
-#[derive(Clone, Copy)]
-struct Upstream;
-
-struct Answering;
 
 // === impl Cell ===
 
@@ -79,59 +72,6 @@ impl<S> Stream for Fixed<S> {
 
 impl<S> Unpin for Fixed<S> {}
 
-// === impl Upstream ===
-
-impl Service<Request<()>> for Upstream {
-    type Response = Response<()>;
-    type Error = io::Error;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        black_box(request);
-        Answering
-    }
-}
-
-// === impl Answering ===
-
-impl Future for Answering {
-    type Output = io::Result<Response<()>>;
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(Ok(Response::new(())))
-    }
-}
-
-/// Calls a service so many times, and polls each call until it is ready.
-fn calls<S>(mut service: S) -> Sample
-where
-    S: Service<Request<()>> + 'static,
-{
-    Box::new(move || {
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut requests: Vec<Request<()>> = Vec::new();
-        allocation_counter::opt_out(|| {
-            requests = iter::repeat_with(|| Request::new(())).take(TURNS).collect();
-        });
-        let started = Instant::now();
-        for request in requests.drain(..) {
-            assert!(service.poll_ready(&mut cx).is_ready());
-            let mut call = pin!(service.call(request));
-            let answer = loop {
-                if let Poll::Ready(answer) = call.as_mut().poll(&mut cx) {
-                    break answer;
-                }
-            };
-            black_box(answer.is_ok());
-        }
-        started.elapsed()
-    })
-}
-
 fn tower_p2c(endpoints: usize) -> Sample {
     let all: Vec<_> = (0..endpoints).map(|key| (key, Upstream)).collect();
     let discover = PeakEwmaDiscover::new::<Request<()>>(
@@ -140,7 +80,7 @@ fn tower_p2c(endpoints: usize) -> Sample {
         Duration::from_secs(10),
         CompleteOnResponse::default(),
     );
-    calls(Balance::new(discover))
+    calls(Balance::new(discover), || Request::new(()))
 }
 
 fn pool(endpoints: usize, watched: bool, weighted: bool) -> Sample {
@@ -157,12 +97,7 @@ fn pool(endpoints: usize, watched: bool, weighted: bool) -> Sample {
             member
         }
     }));
-    calls(pool)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+    calls(pool, || Request::new(()))
 }
 
 fn main() {
@@ -176,7 +111,7 @@ fn main() {
         black_box(request);
         Ok::<_, Infallible>(Response::new(()))
     });
-    let mut cells = vec![Cell::new(BARE, 1, calls(bare))];
+    let mut cells = vec![Cell::new(BARE, 1, calls(bare, || Request::new(())))];
     for endpoints in ENDPOINTS {
         cells.push(Cell::new(TOWER, endpoints, tower_p2c(endpoints)));
         cells.push(Cell::new(OURS, endpoints, pool(endpoints, false, false)));
@@ -222,6 +157,3 @@ const WEIGHTED: &str = "ours, weights that differ";
 const WATCHED: &str = "ours, with outlier detection";
 
 const ENDPOINTS: [usize; 4] = [2, 8, 100, 1000];
-
-/// How many calls one sample makes.
-const TURNS: usize = 200;
