@@ -77,8 +77,8 @@
 //! # Order
 //! The gate stands inside retry, so that it sees every attempt, and around the mapping. Its refusal is
 //! [`DestinationUnavailable`](portcullis_gateway_error::ErrorKind::DestinationUnavailable) found by this hop, which retry hands on at once.
-//! A [`Pool`] stands where the client would, or the gate: it is both. [`EndpointsLayer`] stands outside of everything. A limit outside of the gate drops the calls that it cuts, which then show nothing of an endpoint that hangs: put the
-//! limit of the attempt inside, or set [`abandoned_after`](OutlierDetection::abandoned_after).
+//! A [`Pool`] stands where the client would, or the gate: it is both. [`EndpointsLayer`] stands outside of everything. A limit outside of the gate drops the calls that it
+//! cuts, which then show nothing of an endpoint that hangs: put the limit of the attempt inside, or set [`abandoned_after`](OutlierDetection::abandoned_after).
 //!
 //! # Cost
 //! An open gate costs atomic loads and no allocation; one is made only while the inner service is not ready, or the gate is closed. Looking at a call costs a reference that
@@ -88,8 +88,8 @@
 //!
 //! # Cancellation and limits
 //! The monitor's task, and the probe under way, end when the last clone of its [`Health`] is dropped. A refusal says in `retry-after` when the next probe is, at least
-//! a second. Of the answer to a probe at most 64 KiB are read, over TCP 4 KiB. A probe on demand goes on for the others when who began it goes, and ends with the last handle. A call waits in [`Mode::Wait`] until its limit or its deadline; dropped, it gives back the place of a trial
-//! that it may have. Of a hundred endpoints at most `max_ejection_percent` are ejected, and one where that is less.
+//! a second. Of the answer to a probe at most 64 KiB are read, over TCP 4 KiB. A probe on demand goes on for the others when who began it goes, and ends with the last
+//! handle. A call waits in [`Mode::Wait`] until its limit or its deadline; dropped, it gives back the place of a trial that it may have. Of a hundred endpoints at most `max_ejection_percent` are ejected, and one where that is less.
 #![forbid(unsafe_code)]
 
 mod body;
