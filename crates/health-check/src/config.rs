@@ -18,6 +18,7 @@ mod outliers;
 mod pool;
 mod probe;
 mod resolution;
+mod start;
 
 pub use self::endpoints::{CheckConfig, EndpointsConfig};
 pub use self::gate::{GateConfig, ModeConfig};
@@ -27,6 +28,7 @@ pub use self::outliers::{
 pub use self::pool::{BalancingConfig, EndpointConfig, PoolConfig, SlowStartConfig};
 pub use self::probe::{PatternConfig, TcpProbeConfig};
 pub use self::resolution::ResolutionConfig;
+pub use self::start::{Target, Watcher};
 
 /// The serde form of a [`Monitor`](crate::Monitor) with an [`HttpProbe`]: their settings by the same names. Durations are text: `250ms`, `5s`.
 ///
@@ -96,6 +98,8 @@ pub struct Config {
     pub gate: GateConfig,
     /// How calls show that it is down. Default: they do not.
     pub outlier_detection: Option<OutlierDetectionConfig>,
+    /// Whether only calls show it, and nobody probes; `outlier_detection` must be there then. Default: no.
+    pub passive_only: bool,
 }
 
 /// The serde form of an [`Initial`].
@@ -144,6 +148,7 @@ impl Default for Config {
             initial: InitialConfig::Optimistic,
             gate: GateConfig::default(),
             outlier_detection: None,
+            passive_only: false,
         }
     }
 }
@@ -188,6 +193,10 @@ impl TryFrom<&Config> for Settings {
         if let Some(outliers) = &config.outlier_detection {
             let _checked = OutlierDetection::try_from(outliers)
                 .map_err(|mistake| mistake.within("outlier_detection"))?;
+        }
+        if config.passive_only && config.outlier_detection.is_none() {
+            let message = "must not be set where outlier_detection is not there";
+            return Err(InvalidConfig::new("passive_only", message));
         }
         let initial = match config.initial {
             InitialConfig::Optimistic => Initial::Optimistic,
@@ -350,6 +359,10 @@ mod tests {
             (
                 json!({"outlier_detection": {"trials": 0}}),
                 "outlier_detection.trials: must be 1 to 255, is 0",
+            ),
+            (
+                json!({"passive_only": true}),
+                "passive_only: must not be set where outlier_detection is not there",
             ),
         ] {
             assert_eq!(mistake(value.clone()), expected, "{value}");

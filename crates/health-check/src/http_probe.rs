@@ -76,6 +76,13 @@ impl<C> HttpProbe<C> {
         }
     }
 
+    /// The same, of another URI.
+    #[cfg(feature = "config")]
+    pub(crate) fn to(mut self, uri: Uri) -> Self {
+        self.uri = uri;
+        self
+    }
+
     /// Replaces the method. Default: `GET`.
     pub fn method(mut self, method: Method) -> Self {
         self.method = method;

@@ -142,8 +142,8 @@ pub use crate::composite::Composite;
 pub use crate::config::{
     BalancingConfig, CheckConfig, Config, EndpointConfig, EndpointsConfig, EnforcingConfig,
     FailurePercentageConfig, GateConfig, InitialConfig, ModeConfig, OutlierDetectionConfig,
-    PatternConfig, PoolConfig, ResolutionConfig, SlowStartConfig, SuccessRateConfig,
-    TcpProbeConfig,
+    PatternConfig, PoolConfig, ResolutionConfig, SlowStartConfig, SuccessRateConfig, Target,
+    TcpProbeConfig, Watcher,
 };
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};

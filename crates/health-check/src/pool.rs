@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use http::{Request, Response};
-use portcullis_gateway_error::{Attempt, Audience, Classify, DefaultClassifier};
+use portcullis_gateway_error::{Attempt, Audience, Classify, DefaultClassifier, ErrorKind};
 use portcullis_timeout::Deadline;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -14,7 +16,7 @@ use crate::pool::body::PoolBody;
 use crate::pool::future::{Call, PoolFuture};
 use crate::pool::shared::{Avoid, Picked, Shared};
 use crate::pool::waiting::Waiting;
-use crate::{Mode, telemetry};
+use crate::{Check, Mode, ProbeError, telemetry};
 
 pub(crate) mod body;
 #[cfg(feature = "discover")]
@@ -155,6 +157,22 @@ impl<S, C> Pool<S, C> {
     #[must_use]
     pub fn members(&self) -> Vec<MemberStatus> {
         self.shared.status()
+    }
+}
+
+impl<S: Send + Sync + 'static, C> Pool<S, C> {
+    /// Makes a check for [`Endpoints`](crate::Endpoints) that is up while the health of an endpoint lets calls through. It costs no probe.
+    pub fn check(&self, name: impl Into<Arc<str>>) -> Check {
+        let shared = Arc::clone(&self.shared);
+        let look = move || {
+            let members = shared.status();
+            let found = members.iter().any(|member| member.usable);
+            ready(found.then_some(()).ok_or_else(|| {
+                let details = format!("no calls may go to any of {} endpoints", members.len());
+                ProbeError::new(ErrorKind::DestinationUnavailable, details)
+            }))
+        };
+        Check::probe(name, look).max_age(Duration::ZERO)
     }
 }
 

@@ -50,6 +50,13 @@ impl TcpProbe {
         }
     }
 
+    /// The same, of another address.
+    #[cfg(feature = "config")]
+    pub(crate) fn to(mut self, address: impl Into<Arc<str>>) -> Self {
+        self.address = address.into();
+        self
+    }
+
     /// Sets the bytes that are sent once the connection is open. Default: none.
     pub fn send(mut self, bytes: impl Into<Bytes>) -> Self {
         self.send = bytes.into();

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::gate::{GateConfig, ModeConfig};
 use super::resolution::ResolutionConfig;
+use super::start::Target;
 use crate::{Balancing, Member, PoolSettings, SlowStart};
 
 /// The serde form of a [`Pool`](crate::Pool): its endpoints, and its [`PoolSettings`] by the same names. Durations are text: `250ms`, `5s`.
@@ -135,20 +136,30 @@ impl PoolConfig {
         &self,
         mut make: impl FnMut(&Uri) -> S,
     ) -> Result<Vec<Member<S>>, InvalidConfig> {
+        let targets = self.targets()?.into_iter();
+        let members = targets.map(|(member, target)| member.calling(make(target.url())));
+        Ok(members.collect())
+    }
+
+    /// The endpoints without services, and where they are.
+    pub(super) fn targets(&self) -> Result<Vec<(Member<()>, Target)>, InvalidConfig> {
         let mut names = BTreeSet::new();
-        let mut members = Vec::with_capacity(self.endpoints.len());
+        let mut targets = Vec::with_capacity(self.endpoints.len());
         for (index, endpoint) in self.endpoints.iter().enumerate() {
             let within = |mistake: InvalidConfig| mistake.within_index(index).within("endpoints");
-            let (name, uri) = endpoint.name_and_uri().map_err(within)?;
+            let target = endpoint.target().map_err(within)?;
             let weight = count("weight", endpoint.weight).map_err(within)?;
+            let name = endpoint.name.as_deref();
+            let name = name.unwrap_or(target.host().as_str()).to_owned();
             if !names.insert(name.clone()) {
                 let message = format!("must be there once, is {name:?} again");
                 return Err(within(InvalidConfig::new("name", message)));
             }
-            let member = Member::new(name, make(&uri));
-            members.push(member.weight(weight).priority(endpoint.priority));
+            let member = Member::new(name, ());
+            let member = member.weight(weight).priority(endpoint.priority);
+            targets.push((member, target));
         }
-        Ok(members)
+        Ok(targets)
     }
 }
 
@@ -177,7 +188,7 @@ impl TryFrom<&PoolConfig> for PoolSettings {
 
     fn try_from(config: &PoolConfig) -> Result<Self, InvalidConfig> {
         // The mistakes of the endpoints too, so that all of them are found here.
-        let _checked = config.members(|_| ())?;
+        let _checked = config.targets()?;
         for (index, name) in config.names.iter().enumerate() {
             let within = |mistake: InvalidConfig| mistake.within_index(index).within("names");
             name.check().map_err(within)?;
@@ -213,14 +224,10 @@ impl TryFrom<&PoolConfig> for PoolSettings {
 // === impl EndpointConfig ===
 
 impl EndpointConfig {
-    fn name_and_uri(&self) -> Result<(String, Uri), InvalidConfig> {
-        let uri = self.url.parse::<Uri>().ok();
-        let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
-        let found = uri.and_then(|uri| {
-            let authority = uri.authority()?.to_string();
-            Some((self.name.clone().unwrap_or(authority), uri))
-        });
-        found.ok_or_else(|| {
+    fn target(&self) -> Result<Target, InvalidConfig> {
+        let url = self.url.parse::<Uri>().ok();
+        let url = url.filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
+        url.and_then(Target::new).ok_or_else(|| {
             let message = format!("must be a URL of http or https, is {:?}", self.url);
             InvalidConfig::new("url", message)
         })

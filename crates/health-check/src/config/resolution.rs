@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use http::uri::Authority;
 use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
@@ -41,11 +42,21 @@ impl ResolutionConfig {
             .timeout(self.timeout))
     }
 
+    /// What `host` says of its endpoints.
+    pub(super) fn authority(&self) -> Result<Authority, InvalidConfig> {
+        let Self { host, port, .. } = self;
+        let is_name = !host.is_empty() && !host.contains([' ', '/', ':', '@']);
+        let authority = match port {
+            80 => host.parse().ok(),
+            _ => format!("{host}:{port}").parse().ok(),
+        };
+        authority
+            .filter(|_| is_name)
+            .ok_or_else(|| InvalidConfig::new("host", format!("must be a name, is {host:?}")))
+    }
+
     pub(super) fn check(&self) -> Result<(), InvalidConfig> {
-        if self.host.is_empty() || self.host.contains([' ', '/', ':']) {
-            let message = format!("must be a name, is {:?}", self.host);
-            return Err(InvalidConfig::new("host", message));
-        }
+        self.authority()?;
         if self.port == 0 {
             return Err(InvalidConfig::new("port", "must be at least 1, is 0"));
         }

@@ -80,6 +80,27 @@ impl<S> Member<S> {
         }
     }
 
+    /// The same, called by this service.
+    #[cfg(feature = "config")]
+    pub(crate) fn calling<T>(self, service: T) -> Member<T> {
+        let Self {
+            name,
+            weight,
+            priority,
+            health,
+            passive,
+            ..
+        } = self;
+        Member {
+            name,
+            service,
+            weight,
+            priority,
+            health,
+            passive,
+        }
+    }
+
     /// Replaces how many calls it gets beside the others of its priority. Default: 1.
     pub const fn weight(mut self, weight: NonZeroU32) -> Self {
         self.weight = weight;

@@ -1,7 +1,9 @@
 //! Which endpoints are picked from, and what is answered where there is none.
 
+use http_body_util::BodyExt;
 use portcullis_health_check::{
-    Balancing, Health, Mode, OutlierDetection, Outliers, PassiveHealth, PassiveState, State,
+    Balancing, Endpoints, Health, Mode, OutlierDetection, Outliers, PassiveHealth, PassiveState,
+    State,
 };
 use portcullis_timeout::Deadline;
 use tokio::time::Instant;
@@ -250,4 +252,39 @@ async fn observed_endpoints_are_called_whatever_their_health() {
     pool.insert(a.member().health(Health::fixed(State::Down)));
 
     assert_eq!(name(&ask(&pool).await), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_is_a_check_that_is_down_when_all_of_it_is() {
+    let scripts = ["a", "b"].map(|_| Script::new(&[Look::Up]));
+    let healths = [0, 1].map(|index: usize| monitor(&scripts[index]).start());
+    let [a, b] = ["a", "b"].map(Upstream::new);
+    let pool = settings().pool();
+    let [first, second] = healths.clone();
+    pool.insert_all([a.member().health(first), b.member().health(second)]);
+    let endpoints = Endpoints::new()
+        .check(pool.check("upstream"))
+        .details(|_| true);
+    let ready = async || {
+        let request = Request::get("/readyz/upstream").body(Body::default());
+        let answer = endpoints.clone().oneshot(request.unwrap()).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    assert_eq!(ready().await, "ok");
+
+    scripts[0].then(Look::Down);
+    healths[0].wait_for(State::Down).await;
+    assert_eq!(ready().await, "ok", "one is left");
+    scripts[1].then(Look::Down);
+    healths[1].wait_for(State::Down).await;
+
+    let body = ready().await;
+    assert!(
+        body.contains("no calls may go to any of 2 endpoints"),
+        "{body}"
+    );
+    scripts[0].then(Look::Up);
+    healths[0].wait_for(State::Up).await;
+    assert_eq!(ready().await, "ok", "at once");
 }
