@@ -27,6 +27,9 @@ pub(crate) struct Endpoint {
     pub(crate) changed: Notify,
     /// Pools that are told of every change.
     pub(crate) watchers: Watchers,
+    /// What a page draws; empty while there is none.
+    #[cfg(feature = "status-page")]
+    pub(crate) chart: std::sync::OnceLock<Box<crate::chart::Chart>>,
 }
 
 /// What only changes with the phase.
@@ -63,6 +66,8 @@ impl Endpoint {
             }),
             changed: Notify::new(),
             watchers: Watchers::default(),
+            #[cfg(feature = "status-page")]
+            chart: std::sync::OnceLock::new(),
         }
     }
 

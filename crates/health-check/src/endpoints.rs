@@ -17,6 +17,8 @@ mod respond;
 mod service;
 mod together;
 
+#[cfg(feature = "status-page")]
+pub(crate) use self::accept::choose;
 pub use self::body::EndpointsBody;
 pub use self::check::Check;
 use self::check::Seen;
@@ -148,6 +150,11 @@ impl Endpoints {
         let phase = self.lifecycle.phase();
         let mut checks = self.checks.iter().filter(|check| check.ready);
         !phase.draining && !phase.starting && checks.all(|check| !check.required || check.is_up())
+    }
+
+    /// Says whether details are for a caller with this head.
+    pub(crate) fn may_see(&self, head: &Parts) -> bool {
+        self.details.as_ref().is_some_and(|may_see| may_see(head))
     }
 
     /// Looks at these checks at once.

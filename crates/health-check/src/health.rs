@@ -306,6 +306,12 @@ impl Health {
         self.shared.watchers.add(changes);
     }
 
+    /// Counts its probes for a page from now on.
+    #[cfg(feature = "status-page")]
+    pub(crate) fn chart(&self) -> &crate::chart::Chart {
+        self.shared.chart()
+    }
+
     /// Tells an endpoint of every probe that succeeds.
     pub(crate) fn link(&self, passive: &PassiveHealth) {
         self.shared.link(passive.downgrade());

@@ -26,6 +26,7 @@
 //! - [`Pool`] over several endpoints of one upstream: it picks among those that are up.
 //! - [`Outliers`] and [`PassiveHealth`] alone, where you pick an endpoint yourself.
 //! - [`EndpointsLayer`] in front of a service that runs under Kubernetes or behind a load balancer.
+//! - `StatusPage` (feature `status-page`) for people who operate it: upstreams, endpoints, their state and why, on one page.
 //!
 //! # When not
 //! - For an upstream without such an endpoint: a probe that is not light is load, and a probe of something else says nothing.
@@ -84,6 +85,7 @@
 //! An open gate costs atomic loads and no allocation; one is made only while the inner service is not ready, or the gate is closed. Looking at a call costs a reference that
 //! is counted, and with shares over a window one compare-and-swap; no lock, no clock. A monitor is one task, and so is a group whose shares are looked at;
 //! 10,000 of them at one probe a second are a few percent of a core and 2.5 KB apiece. On demand, a gate looks at the clock for each call.
+//! A page costs nothing while nobody looks, but that a call at an endpoint on it looks at the clock twice and counts in two words.
 //! A pick costs the same few steps for two endpoints and for a thousand, and no allocation; what it looks at is made anew when a health has changed.
 //!
 //! # Cancellation and limits
@@ -95,6 +97,8 @@
 mod body;
 mod call_probe;
 mod changes;
+#[cfg(feature = "status-page")]
+mod chart;
 mod circuit;
 pub mod coming_from;
 mod composite;
@@ -105,6 +109,7 @@ mod detection;
 mod detector;
 mod endpoint;
 mod endpoints;
+mod escape;
 mod future;
 mod gate;
 mod grpc_probe;
@@ -128,6 +133,8 @@ mod service;
 mod settings;
 mod shared;
 mod statistics;
+#[cfg(feature = "status-page")]
+mod status_page;
 mod tcp_probe;
 mod telemetry;
 mod thresholds;
@@ -176,6 +183,10 @@ pub use crate::pool::settings::{Balancing, PoolSettings, SlowStart};
 pub use crate::probe::{Probe, ProbeError};
 pub use crate::service::HealthCheck;
 pub use crate::settings::Settings;
+#[cfg(feature = "status-page")]
+pub use crate::status_page::{
+    PageEndpoint, StatusPage, StatusPageBody, StatusPageFuture, StatusPageLayer, WithStatusPage,
+};
 pub use crate::tcp_probe::TcpProbe;
 pub use crate::transition::{LastCheck, Override, Transition};
 

@@ -18,6 +18,9 @@ pub struct Pass {
     dropped: Observed,
     /// When it was given, where it matters how long a call that is dropped took.
     since: Option<Instant>,
+    /// Where a page draws the call: when it was given, and when it was answered.
+    #[cfg(feature = "status-page")]
+    drawn: Option<(Instant, Option<Instant>)>,
 }
 
 // === impl Pass ===
@@ -26,6 +29,8 @@ impl Pass {
     #[inline]
     pub(crate) fn new(endpoint: Arc<Endpoint>, ticket: Ticket, clocked: bool) -> Self {
         Self {
+            #[cfg(feature = "status-page")]
+            drawn: endpoint.chart.get().map(|_| (Instant::now(), None)),
             endpoint,
             ticket,
             dropped: Observed::Nothing,
@@ -50,11 +55,29 @@ impl Pass {
     #[inline]
     pub(crate) fn answered(&mut self) {
         self.since = None;
+        #[cfg(feature = "status-page")]
+        if let Some((_, answered @ None)) = &mut self.drawn {
+            *answered = Some(Instant::now());
+        }
         if self.ticket.trial {
             let generation = self.endpoint.observe(self.ticket, Observed::Success);
             self.ticket.trial = false;
             // Where more trials are to come, what the rest shows counts no more: the generation is one that is over when it can count.
             self.ticket.generation = generation.unwrap_or(self.ticket.generation);
+        }
+    }
+
+    /// Counts the call for a page, by the time to its answer.
+    #[cfg(feature = "status-page")]
+    #[inline]
+    fn draw(&self) {
+        if let Some((given, answered)) = self.drawn
+            && self.dropped != Observed::Nothing
+            && let Some(chart) = self.endpoint.chart.get()
+        {
+            let at = answered.unwrap_or_else(Instant::now);
+            let latency = at.saturating_duration_since(given);
+            chart.record(at, latency, self.dropped.is_failure());
         }
     }
 
@@ -73,6 +96,8 @@ impl Drop for Pass {
         {
             self.dropped = Observed::LocalFailure;
         }
+        #[cfg(feature = "status-page")]
+        self.draw();
         if self.dropped != Observed::Nothing || self.ticket.trial {
             self.endpoint.observe(self.ticket, self.dropped);
         }

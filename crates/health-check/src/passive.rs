@@ -155,6 +155,12 @@ impl PassiveHealth {
         self.endpoint.watchers.add(changes);
     }
 
+    /// Counts its calls for a page from now on.
+    #[cfg(feature = "status-page")]
+    pub(crate) fn chart(&self) -> &crate::chart::Chart {
+        self.endpoint.chart.get_or_init(Box::default)
+    }
+
     pub(crate) fn downgrade(&self) -> Weak<Endpoint> {
         Arc::downgrade(&self.endpoint)
     }

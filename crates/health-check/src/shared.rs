@@ -31,6 +31,9 @@ pub(crate) struct Shared {
     /// How long who waits for the first result, or for a fresh one, waits at most.
     pub(crate) patience: Duration,
     record: Mutex<Record>,
+    /// What a page draws; empty while there is none.
+    #[cfg(feature = "status-page")]
+    chart: std::sync::OnceLock<Box<crate::chart::Chart>>,
 }
 
 /// What is known besides the state.
@@ -83,6 +86,8 @@ impl Shared {
                 most: 0,
                 last: None,
             }),
+            #[cfg(feature = "status-page")]
+            chart: std::sync::OnceLock::new(),
         }
     }
 
@@ -207,6 +212,10 @@ impl Shared {
     pub(crate) fn checked(&self, at: Instant, error: Option<&ProbeError>) {
         let latency = at.elapsed();
         telemetry::checked(&self.name, latency, error);
+        #[cfg(feature = "status-page")]
+        if let Some(chart) = self.chart.get() {
+            chart.record(at + latency, latency, error.is_some());
+        }
         let mut record = self.record();
         let (checks, failures) = record
             .last
@@ -219,6 +228,12 @@ impl Shared {
             checks: checks.saturating_add(1),
             failures: failures.saturating_add(u64::from(error.is_some())),
         });
+    }
+
+    /// Counts for a page from now on.
+    #[cfg(feature = "status-page")]
+    pub(crate) fn chart(&self) -> &crate::chart::Chart {
+        self.chart.get_or_init(Box::default)
     }
 
     pub(crate) fn last_check(&self) -> Option<LastCheck> {

@@ -15,16 +15,16 @@ pub(crate) struct Sums {
 
 /// One word: tick 24 bits, successes and failures 20 bits each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Bucket {
-    tick: u64,
-    successes: u64,
-    failures: u64,
+pub(crate) struct Bucket {
+    pub(crate) tick: u64,
+    pub(crate) successes: u64,
+    pub(crate) failures: u64,
 }
 
 /// How many parts a window has.
 pub(crate) const PARTS: u32 = 10;
 const BUCKETS: usize = PARTS as usize;
-const TICKS: u64 = (1 << 24) - 1;
+pub(crate) const TICKS: u64 = (1 << 24) - 1;
 /// The most that one bucket counts. It is halved then, so that the shares stay.
 const MOST: u64 = (1 << 20) - 1;
 
@@ -96,7 +96,7 @@ impl Sums {
 
 impl Bucket {
     #[inline]
-    const fn with(self, tick: u64, success: bool) -> Self {
+    pub(crate) const fn with(self, tick: u64, success: bool) -> Self {
         let mut bucket = if self.tick == tick {
             self
         } else {
@@ -119,12 +119,12 @@ impl Bucket {
     }
 
     #[inline]
-    fn to_word(self) -> u64 {
+    pub(crate) const fn to_word(self) -> u64 {
         self.tick << 40 | self.successes << 20 | self.failures
     }
 
     #[inline]
-    const fn from_word(word: u64) -> Self {
+    pub(crate) const fn from_word(word: u64) -> Self {
         Self {
             tick: word >> 40,
             successes: (word >> 20) & MOST,

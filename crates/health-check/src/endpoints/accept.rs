@@ -11,33 +11,9 @@ pub(super) enum Format {
 // === impl Format ===
 
 impl Format {
-    /// Chooses by `accept` (RFC 9110, section 12.5.1): the one of highest quality, the one that is named first where several are equal, text where nothing fits.
+    /// Chooses by `accept`, text where nothing fits.
     pub(super) fn choose(headers: &HeaderMap) -> Self {
-        let mut best = (Self::Text, 0.0);
-        let values = headers.get_all(header::ACCEPT).iter();
-        let values = values.filter_map(|value| value.to_str().ok());
-        for range in values.flat_map(|value| value.split(',')) {
-            let mut parts = range.split(';').map(str::trim);
-            let Some(format) = parts.next().and_then(Self::of) else {
-                continue;
-            };
-            let quality = parts
-                .filter_map(|part| part.split_once('='))
-                .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
-                .map_or(Ok(1.0), |(_, value)| value.trim().parse::<f32>());
-            // What is no number says nothing.
-            if let Ok(quality) = quality
-                && quality <= 1.0
-                && quality > best.1
-            {
-                best = (format, quality);
-            }
-        }
-        best.0
-    }
-
-    fn of(range: &str) -> Option<Self> {
-        [
+        let ranges = [
             ("text/plain", Self::Text),
             ("text/*", Self::Text),
             ("*/*", Self::Text),
@@ -45,9 +21,8 @@ impl Format {
             ("application/json", Self::Json),
             ("application/*", Self::Json),
             ("text/html", Self::Html),
-        ]
-        .into_iter()
-        .find_map(|(name, format)| range.eq_ignore_ascii_case(name).then_some(format))
+        ];
+        choose(headers, &ranges, Self::Text)
     }
 
     pub(super) const fn content_type(self) -> &'static str {
@@ -57,6 +32,33 @@ impl Format {
             Self::Html => "text/html; charset=utf-8",
         }
     }
+}
+
+/// Chooses by `accept` (RFC 9110, section 12.5.1): the one of highest quality, the one that is named first where several are equal, the default where nothing fits.
+pub(crate) fn choose<T: Copy>(headers: &HeaderMap, known: &[(&str, T)], default: T) -> T {
+    let mut best = (default, 0.0);
+    let values = headers.get_all(header::ACCEPT).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    for range in values.flat_map(|value| value.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let mut known = known.iter();
+        let Some((_, format)) = known.find(|(known, _)| name.eq_ignore_ascii_case(known)) else {
+            continue;
+        };
+        let quality = parts
+            .filter_map(|part| part.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+            .map_or(Ok(1.0), |(_, value)| value.trim().parse::<f32>());
+        // What is no number says nothing.
+        if let Ok(quality) = quality
+            && quality <= 1.0
+            && quality > best.1
+        {
+            best = (*format, quality);
+        }
+    }
+    best.0
 }
 
 #[cfg(test)]

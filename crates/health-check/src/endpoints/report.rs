@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::escape::escape;
+
 /// What one endpoint says.
 pub(super) struct Report {
     name: &'static str,
@@ -194,18 +196,4 @@ impl Verdict {
             Self::Fail => "fail",
         }
     }
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

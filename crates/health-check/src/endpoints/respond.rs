@@ -49,7 +49,7 @@ impl Endpoints {
             return response;
         }
         let query = head.uri.query().unwrap_or_default();
-        let may_see = self.details.as_ref().is_some_and(|may_see| may_see(&head));
+        let may_see = self.may_see(&head);
         let Some(report) = self.report(&asked, query, may_see).await else {
             return without_body(
                 &head.method,

@@ -143,6 +143,17 @@ impl<S> Member<S> {
         }
     }
 
+    /// Counts its probes and its calls for a page from now on.
+    #[cfg(feature = "status-page")]
+    pub(crate) fn chart(&self) {
+        if let Some(health) = &self.health {
+            health.chart();
+        }
+        if let Some(passive) = &self.passive {
+            passive.chart();
+        }
+    }
+
     /// Whether a call may go there, and whether it would be a trial.
     pub(crate) fn look(&self) -> (bool, bool) {
         if !self.is_up() {

@@ -28,6 +28,9 @@ pub(crate) struct Shared<S> {
     seats: Mutex<Seats<S>>,
     /// Those that follow changes of the endpoints; they end with the pool.
     pub(crate) tasks: Mutex<JoinSet<()>>,
+    /// Whether a page draws the endpoints, those that are to come included.
+    #[cfg(feature = "status-page")]
+    charted: std::sync::atomic::AtomicBool,
 }
 
 /// All endpoints. In the order of their names, so that picks repeat for a seed.
@@ -70,6 +73,8 @@ impl<S> Shared<S> {
                 panicking: BTreeSet::new(),
             }),
             tasks: Mutex::default(),
+            #[cfg(feature = "status-page")]
+            charted: false.into(),
         }
     }
 
@@ -101,6 +106,10 @@ impl<S> Shared<S> {
             });
             let usable = old.is_none_or(|old| old.is_usable());
             member.watch(&self.changes);
+            #[cfg(feature = "status-page")]
+            if self.charted.load(Ordering::Relaxed) {
+                member.chart();
+            }
             let seat = Seat::new(&self.settings.upstream, member, load, usable);
             seats.all.insert(name, Arc::new(seat));
         }
@@ -119,17 +128,36 @@ impl<S> Shared<S> {
     }
 
     pub(crate) fn status(&self) -> Vec<MemberStatus> {
+        self.look(|_, status| status)
+    }
+
+    /// Looks at each endpoint, by the order of their names.
+    pub(crate) fn look<T>(&self, mut row: impl FnMut(&Member<S>, MemberStatus) -> T) -> Vec<T> {
         let now = Instant::now();
         let seats: Vec<_> = self.seats().all.values().cloned().collect();
-        let status = |seat: Arc<Seat<S>>| MemberStatus {
-            name: Arc::clone(&seat.member.name),
-            weight: seat.member.weight,
-            priority: seat.member.priority,
-            usable: seat.member.look().0,
-            pending: seat.load.pending(),
-            latency: seat.load.latency(now),
+        let look = |seat: Arc<Seat<S>>| {
+            let status = MemberStatus {
+                name: Arc::clone(&seat.member.name),
+                weight: seat.member.weight,
+                priority: seat.member.priority,
+                usable: seat.member.look().0,
+                pending: seat.load.pending(),
+                latency: seat.load.latency(now),
+            };
+            row(&seat.member, status)
         };
-        seats.into_iter().map(status).collect()
+        seats.into_iter().map(look).collect()
+    }
+
+    /// Counts the probes and the calls of all endpoints for a page from now on.
+    #[cfg(feature = "status-page")]
+    pub(crate) fn chart(&self) {
+        let seats = self.seats();
+        // Under the lock, under which endpoints are put in.
+        self.charted.store(true, Ordering::Relaxed);
+        for seat in seats.all.values() {
+            seat.member.chart();
+        }
     }
 
     /// Makes the view anew, and says what has changed.

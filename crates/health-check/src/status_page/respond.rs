@@ -1,0 +1,121 @@
+//! What the page answers over HTTP.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
+
+use super::body::Answer;
+use super::{StatusPage, html, json};
+use crate::endpoints::choose;
+
+/// The forms of the page.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Format {
+    Html,
+    Json,
+}
+
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Route {
+    Page,
+}
+
+// === impl StatusPage ===
+
+impl StatusPage {
+    /// `None` where the path is another.
+    pub(super) fn route(&self, uri: &Uri) -> Option<Route> {
+        match uri.path().strip_prefix(&*self.path)? {
+            "" | "/" => Some(Route::Page),
+            _ => None,
+        }
+    }
+
+    pub(super) fn respond(&self, route: Route, head: &Parts) -> Response<Answer> {
+        if head.method != Method::GET && head.method != Method::HEAD {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+            let allow = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(header::ALLOW, allow);
+            return response;
+        }
+        let response = if self.endpoints.may_see(head) {
+            match route {
+                Route::Page => self.whole(Format::choose(head)),
+            }
+        } else {
+            plain(StatusCode::FORBIDDEN, "details are withheld\n")
+        };
+        if head.method == Method::HEAD {
+            return response.map(|_| Answer::whole(Bytes::new()));
+        }
+        response
+    }
+
+    fn whole(&self, format: Format) -> Response<Answer> {
+        let snapshot = self.look();
+        match format {
+            Format::Html => answer("text/html; charset=utf-8", OWN_ONLY, html::page(&snapshot)),
+            Format::Json => answer("application/json", NOTHING, json::page(&snapshot)),
+        }
+    }
+}
+
+// === impl Format ===
+
+impl Format {
+    /// Chooses by `accept`; HTML where nothing fits.
+    fn choose(head: &Parts) -> Self {
+        let ranges = [
+            ("text/html", Self::Html),
+            ("text/*", Self::Html),
+            ("*/*", Self::Html),
+            ("application/json", Self::Json),
+            ("application/*", Self::Json),
+        ];
+        choose(&head.headers, &ranges, Self::Html)
+    }
+}
+
+/// An answer that is no page.
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
+    let mut response = answer("text/plain; charset=utf-8", NOTHING, text.to_owned());
+    *response.status_mut() = status;
+    response
+}
+
+fn answer(content_type: &'static str, policy: &'static str, text: String) -> Response<Answer> {
+    let length = HeaderValue::from(text.len());
+    let mut response = Response::new(Answer::whole(Bytes::from(text)));
+    let headers = response.headers_mut();
+    for (name, value) in own_headers(content_type, policy) {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(header::CONTENT_LENGTH, length);
+    response
+}
+
+/// What every answer says: that nobody keeps it, shows it in a frame, or tells others where it was.
+const fn own_headers(
+    content_type: &'static str,
+    policy: &'static str,
+) -> [(HeaderName, &'static str); 7] {
+    [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::VARY, "accept"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+    ]
+}
+
+/// The policy of the page. The hashes are those of what stands on it; a test counts them again.
+const OWN_ONLY: &str = "default-src 'none'; style-src 'sha256-1UoVpHjAJ+R5gN1hIyyT8rnPeplHNZRk4lY3619AYFI='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// That of every other answer.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
