@@ -157,6 +157,22 @@ impl Endpoints {
         self.details.as_ref().is_some_and(|may_see| may_see(head))
     }
 
+    /// Says whether streams that last for ever must end now.
+    #[cfg(feature = "status-page")]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lifecycle.phase().ended
+    }
+
+    /// Waits until streams that last for ever must end.
+    #[cfg(feature = "status-page")]
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut phase = self.lifecycle.subscribe();
+        async move {
+            // An error says that the endpoints are gone, which is an end too.
+            let _ = phase.wait_for(|phase| phase.ended).await;
+        }
+    }
+
     /// Looks at these checks at once.
     fn look(&self, which: impl Fn(&Check) -> bool) -> All<(Check, Seen)> {
         let checks = self.checks.iter().filter(|check| which(check)).cloned();

@@ -17,6 +17,12 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
+/// Makes text one line of an event stream.
+#[cfg(feature = "status-page")]
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -7,9 +8,11 @@ use crate::pool::shared::Shared;
 use crate::{Endpoints, Health, PassiveHealth, Pool};
 
 mod body;
+mod feed;
 mod html;
 mod json;
 mod layer;
+mod live;
 mod respond;
 mod service;
 mod snapshot;
@@ -17,6 +20,7 @@ mod sparkline;
 mod words;
 
 pub use self::body::StatusPageBody;
+use self::feed::Feed;
 pub use self::layer::{StatusPageLayer, WithStatusPage};
 pub use self::service::StatusPageFuture;
 use self::snapshot::{Group, Row, Snapshot};
@@ -26,6 +30,9 @@ use self::snapshot::{Group, Row, Snapshot};
 ///
 /// It is a service that answers 404 for every other path, and [`StatusPageLayer`] puts it in front of another one. `accept` can ask for `application/json`.
 /// `GET` and `HEAD` only.
+///
+/// While a script may run, the page is live: at `PATH/events`, and where `accept` asks for `text/event-stream`, the table comes anew when a state, a probe or an endpoint
+/// is another, at most once a second, and every ten seconds where calls are drawn. It ends after the delay of [`Endpoints::drain`]. Without a script it is a plain table.
 ///
 /// It holds addresses and reasons, so only those see it whom [`Endpoints::details`] lets see details; anybody else is answered 403. Its `content-security-policy`
 /// lets nothing be loaded, and no script or style run but its own, which stand on the page by their hashes.
@@ -54,6 +61,10 @@ pub struct StatusPage {
     /// Begins with a slash and ends with none; empty for the root.
     path: Arc<str>,
     upstreams: Arc<Vec<Upstream>>,
+    listeners: usize,
+    heartbeat: Duration,
+    /// Of these upstreams.
+    feed: Arc<Feed>,
 }
 
 /// One endpoint on a [`StatusPage`]: its name, and what is known of it.
@@ -87,10 +98,16 @@ impl StatusPage {
             endpoints,
             path: Self::PATH.into(),
             upstreams: Arc::default(),
+            listeners: Self::LISTENERS,
+            heartbeat: Self::HEARTBEAT,
+            feed: Arc::default(),
         }
     }
 
     pub(crate) const PATH: &str = "/status";
+    pub(crate) const LISTENERS: usize = 16;
+    /// Below the 30 s or 60 s after which proxies give up what is silent.
+    pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 
     /// Replaces the path, which is compared as it was sent. Default: `/status`. A slash that is missing in front is added, and one at the end is taken away.
     #[must_use]
@@ -101,6 +118,20 @@ impl StatusPage {
         } else {
             format!("/{path}").into()
         };
+        self
+    }
+
+    /// Replaces how many may look at the live page at a time; the next one is answered 503, and sees the page that does not change. Default: 16.
+    #[must_use]
+    pub const fn listeners(mut self, most: usize) -> Self {
+        self.listeners = most;
+        self
+    }
+
+    /// Replaces the time of silence after which the live page says that it is there. Default: 15 s. It looks once a second, so it is not more often.
+    #[must_use]
+    pub const fn heartbeat(mut self, silence: Duration) -> Self {
+        self.heartbeat = silence;
         self
     }
 
@@ -136,6 +167,8 @@ impl StatusPage {
     }
 
     fn change(&mut self, name: Arc<str>, change: impl FnOnce(&mut Upstream)) {
+        // A clone shows something else from now on.
+        self.feed = Arc::default();
         let upstreams = Arc::make_mut(&mut self.upstreams);
         if let Some(there) = upstreams.iter_mut().find(|other| other.name == name) {
             return change(there);
@@ -163,7 +196,9 @@ impl fmt::Debug for StatusPage {
             .field("endpoints", &self.endpoints)
             .field("path", &self.path)
             .field("upstreams", &self.upstreams)
-            .finish()
+            .field("listeners", &self.listeners)
+            .field("heartbeat", &self.heartbeat)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::live::Live;
+
 pin_project! {
     /// The response body of [`StatusPageLayer`](crate::StatusPageLayer): the inner service's, or the page.
     #[derive(Debug)]
@@ -28,6 +30,8 @@ pin_project! {
 pub(super) enum Answer {
     /// At once.
     Whole(Bytes),
+    /// Again and again.
+    Live(Box<Live>),
 }
 
 // === impl StatusPageBody ===
@@ -68,6 +72,9 @@ impl<B: Body<Data = Bytes>> Body for StatusPageBody<B> {
             Content::Answer {
                 answer: Answer::Whole(data),
             } => data.is_empty(),
+            Content::Answer {
+                answer: Answer::Live(live),
+            } => live.is_over(),
         }
     }
 
@@ -77,6 +84,7 @@ impl<B: Body<Data = Bytes>> Body for StatusPageBody<B> {
             Content::Answer {
                 answer: Answer::Whole(data),
             } => SizeHint::with_exact(data.len().try_into().unwrap_or(u64::MAX)),
+            Content::Answer { .. } => SizeHint::default(),
         }
     }
 }
@@ -88,10 +96,11 @@ impl Answer {
         Self::Whole(data)
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match self {
             Self::Whole(data) if data.is_empty() => Poll::Ready(None),
             Self::Whole(data) => Poll::Ready(Some(std::mem::take(data))),
+            Self::Live(live) => live.poll(cx),
         }
     }
 }

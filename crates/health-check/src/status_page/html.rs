@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::snapshot::{Group, Row, Snapshot, Tone};
 use super::sparkline::{HEIGHT, Sparkline, WIDTH, slowest, totals};
 use super::words;
 use crate::chart::Point;
-use crate::escape::escape;
+use crate::escape::{escape, one_line};
 use crate::{PassiveState, Transition};
 
 /// HTML that grows. Only what stands in this source gets in as it is: all else is escaped.
@@ -24,17 +26,37 @@ pub(super) fn page(snapshot: &Snapshot) -> String {
         .raw(STYLE)
         .raw("</style>\n</head>\n<body>\n<header>\n<h1>Status</h1>\n<p id=\"summary\" role=\"status\" aria-live=\"polite\">")
         .text(&summary)
-        .raw("</p>\n</header>\n<main id=\"upstreams\">\n");
+        .raw("</p>\n<noscript><p>Without a script this page stays as it is; load it again to see it anew.</p></noscript>\n")
+        .raw("<p id=\"controls\" hidden><button type=\"button\" id=\"pause\">Pause</button> <span id=\"said\" role=\"status\"></span></p>\n")
+        .raw("</header>\n<main id=\"upstreams\">\n");
     rows(&mut html, snapshot);
-    html.raw("</main>\n</body>\n</html>\n");
+    html.raw("</main>\n<script>")
+        .raw(SCRIPT)
+        .raw("</script>\n</body>\n</html>\n");
     html.0
+}
+
+/// The two events that make a page anew.
+pub(super) fn events(snapshot: &Snapshot) -> Bytes {
+    let mut html = Html(String::with_capacity(16 * 1024));
+    rows(&mut html, snapshot);
+    let mut events = format!("event: summary\ndata: {}\n\n", one_line(&summary(snapshot)));
+    events.push_str("event: rows\n");
+    // What is escaped has no line ends, so these are all.
+    for line in html.0.lines() {
+        events.push_str("data: ");
+        events.push_str(line);
+        events.push('\n');
+    }
+    events.push('\n');
+    events.into()
 }
 
 /// How many endpoints get calls, and what the others are, as far as that is short.
 pub(super) fn summary(snapshot: &Snapshot) -> String {
     let all = snapshot.groups.iter().map(|group| group.rows.len()).sum();
     let usable: usize = snapshot.groups.iter().map(Group::usable).sum();
-    let mut summary = format!("{usable} of {} get calls", endpoints(all));
+    let mut summary = format!("calls go to {usable} of {}", endpoints(all));
     let others = snapshot.groups.iter().flat_map(|group| {
         let rows = group.rows.iter().filter(|row| !row.facts.usable);
         rows.map(move |row| {
@@ -70,7 +92,7 @@ fn rows(html: &mut Html, snapshot: &Snapshot) {
             .text(name)
             .raw("</b> ")
             .text(&format!(
-                "{} of {} get calls",
+                "calls go to {} of {}",
                 group.usable(),
                 endpoints(group.rows.len())
             ))
@@ -322,3 +344,4 @@ const COLUMNS: [&str; 7] = [
 /// How many endpoints that get no calls the summary names.
 const MOST_NAMED: usize = 5;
 const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");

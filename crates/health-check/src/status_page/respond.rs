@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
 
 use super::body::Answer;
+use super::live::Live;
 use super::{StatusPage, html, json};
 use crate::endpoints::choose;
 
@@ -14,12 +15,14 @@ use crate::endpoints::choose;
 enum Format {
     Html,
     Json,
+    Events,
 }
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Route {
     Page,
+    Events,
 }
 
 // === impl StatusPage ===
@@ -29,6 +32,7 @@ impl StatusPage {
     pub(super) fn route(&self, uri: &Uri) -> Option<Route> {
         match uri.path().strip_prefix(&*self.path)? {
             "" | "/" => Some(Route::Page),
+            "/events" => Some(Route::Events),
             _ => None,
         }
     }
@@ -40,12 +44,20 @@ impl StatusPage {
             response.headers_mut().insert(header::ALLOW, allow);
             return response;
         }
-        let response = if self.endpoints.may_see(head) {
-            match route {
-                Route::Page => self.whole(Format::choose(head)),
+        let format = match route {
+            Route::Page => Format::choose(head),
+            Route::Events => Format::Events,
+        };
+        let response = match format {
+            _ if !self.endpoints.may_see(head) => {
+                plain(StatusCode::FORBIDDEN, "details are withheld\n")
             }
-        } else {
-            plain(StatusCode::FORBIDDEN, "details are withheld\n")
+            Format::Html => {
+                let text = html::page(&self.look());
+                answer("text/html; charset=utf-8", OWN_ONLY, text)
+            }
+            Format::Json => answer("application/json", NOTHING, json::page(&self.look())),
+            Format::Events => self.live(),
         };
         if head.method == Method::HEAD {
             return response.map(|_| Answer::whole(Bytes::new()));
@@ -53,12 +65,26 @@ impl StatusPage {
         response
     }
 
-    fn whole(&self, format: Format) -> Response<Answer> {
-        let snapshot = self.look();
-        match format {
-            Format::Html => answer("text/html; charset=utf-8", OWN_ONLY, html::page(&snapshot)),
-            Format::Json => answer("application/json", NOTHING, json::page(&snapshot)),
-        }
+    fn live(&self) -> Response<Answer> {
+        let place = (!self.endpoints.has_ended())
+            .then(|| self.feed.enter(self.listeners))
+            .flatten();
+        let Some(place) = place else {
+            let mut response = plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many look, or it ends\n",
+            );
+            let again = HeaderValue::from_static("5");
+            response.headers_mut().insert(header::RETRY_AFTER, again);
+            return response;
+        };
+        let live = Live::new(self.clone(), place);
+        let mut response = Response::new(Answer::Live(Box::new(live)));
+        let headers = response.headers_mut();
+        headers.extend(own_headers("text/event-stream", NOTHING));
+        // nginx would keep events until it has enough of them.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
     }
 }
 
@@ -73,6 +99,7 @@ impl Format {
             ("*/*", Self::Html),
             ("application/json", Self::Json),
             ("application/*", Self::Json),
+            ("text/event-stream", Self::Events),
         ];
         choose(&head.headers, &ranges, Self::Html)
     }
@@ -89,19 +116,17 @@ fn answer(content_type: &'static str, policy: &'static str, text: String) -> Res
     let length = HeaderValue::from(text.len());
     let mut response = Response::new(Answer::whole(Bytes::from(text)));
     let headers = response.headers_mut();
-    for (name, value) in own_headers(content_type, policy) {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+    headers.extend(own_headers(content_type, policy));
     headers.insert(header::CONTENT_LENGTH, length);
     response
 }
 
 /// What every answer says: that nobody keeps it, shows it in a frame, or tells others where it was.
-const fn own_headers(
+fn own_headers(
     content_type: &'static str,
     policy: &'static str,
-) -> [(HeaderName, &'static str); 7] {
-    [
+) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::CACHE_CONTROL, "no-store"),
@@ -112,10 +137,13 @@ const fn own_headers(
             HeaderName::from_static("cross-origin-resource-policy"),
             "same-origin",
         ),
-    ]
+    ];
+    headers
+        .into_iter()
+        .map(|(name, value)| (name, HeaderValue::from_static(value)))
 }
 
 /// The policy of the page. The hashes are those of what stands on it; a test counts them again.
-const OWN_ONLY: &str = "default-src 'none'; style-src 'sha256-1UoVpHjAJ+R5gN1hIyyT8rnPeplHNZRk4lY3619AYFI='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const OWN_ONLY: &str = "default-src 'none'; style-src 'sha256-1UoVpHjAJ+R5gN1hIyyT8rnPeplHNZRk4lY3619AYFI='; script-src 'sha256-jxF+edcuZ/pzbaDsh8kZka//ky9G72MGl73jRqDHiKU='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// That of every other answer.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";

@@ -87,6 +87,16 @@ impl Snapshot {
         Self { at, groups }
     }
 
+    /// What has changed is told to whoever looks where these are others.
+    pub(super) fn facts(&self) -> Vec<(Arc<str>, Vec<Facts>)> {
+        let groups = self.groups.iter();
+        let facts = groups.map(|group| {
+            let facts = group.rows.iter().map(|row| row.facts.clone());
+            (Arc::clone(&group.name), facts.collect())
+        });
+        facts.collect()
+    }
+
     /// The time since then.
     pub(super) fn since(&self, then: Instant) -> Duration {
         self.at.saturating_duration_since(then)

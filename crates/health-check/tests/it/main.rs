@@ -10,6 +10,8 @@ mod passive;
 mod pool;
 mod probes;
 mod stacks;
+#[cfg(feature = "status-page")]
+mod status_page;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
