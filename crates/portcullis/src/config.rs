@@ -1,5 +1,7 @@
 use portcullis_gateway_error::{GatewayErrorLayer, InvalidConfig};
-use portcullis_health_check::Settings;
+use portcullis_health_check::{
+    Check, EndpointsConfig, GateConfig, Health, PoolConfig, PoolSettings, Settings, State,
+};
 use portcullis_param_mapping::{Mapping, ParamMappingLayer};
 use portcullis_retry_on_gateway_error::RetryLayer;
 use portcullis_timeout::TimeoutLayer;
@@ -7,10 +9,12 @@ use serde::Deserialize;
 
 use crate::Stack;
 
+mod start;
+
 /// The serde form of [`Stack`]: one section for each layer, all of them optional.
 ///
-/// The gate needs a client to probe with, so its section makes no layer: start a monitor from it, and give the health to
-/// [`Stack::health_check`]. Its mistakes are found here all the same.
+/// The gate and the pool need clients, so their sections make no layer: start them by [`gate`](Self::gate) or [`pool`](Self::pool), and give them to
+/// [`Stack::health_check`] or [`Stack::over`]. Their mistakes are found here all the same.
 ///
 /// ```
 /// use portcullis::gateway_error::ConfigFile;
@@ -36,8 +40,12 @@ pub struct Config {
     pub retry: portcullis_retry_on_gateway_error::Config,
     /// The limits of one attempt.
     pub attempt_timeout: portcullis_timeout::Config,
-    /// How the upstream is probed; without it, it is not.
+    /// How the upstream, or each endpoint of the pool, is probed and its calls are looked at; without it, they are not.
     pub health_check: Option<portcullis_health_check::Config>,
+    /// The endpoints of the upstream, where it has several. Retry [tracks](portcullis_retry_on_gateway_error::RetryLayer::track_endpoints) them then.
+    pub pool: Option<PoolConfig>,
+    /// What `/livez`, `/readyz` and the others say of the own service.
+    pub health_endpoints: EndpointsConfig,
     /// How parameters are mapped.
     pub param_mapping: portcullis_param_mapping::Config,
 }
@@ -47,7 +55,7 @@ pub struct Config {
 impl TryFrom<Config> for Stack {
     type Error = InvalidConfig;
 
-    fn try_from(config: Config) -> Result<Self, InvalidConfig> {
+    fn try_from(mut config: Config) -> Result<Self, InvalidConfig> {
         fn layer<T, C>(section: &'static str, config: C) -> Result<T, InvalidConfig>
         where
             T: TryFrom<C, Error = InvalidConfig>,
@@ -60,6 +68,11 @@ impl TryFrom<Config> for Stack {
             let probe = health_check.probe((), "http://upstream");
             let _checked = probe.map_err(|mistake| mistake.within("health_check"))?;
         }
+        if let Some(pool) = &config.pool {
+            check_pool(pool, config.health_check.as_ref())?;
+            config.retry.track_endpoints = true;
+        }
+        check_endpoints(&config.health_endpoints)?;
         if let (Some(whole), Some(attempt)) = (config.timeout.total, config.attempt_timeout.total)
             && attempt > whole
         {
@@ -80,6 +93,31 @@ impl TryFrom<Config> for Stack {
             )?)
             .param_mapping(ParamMappingLayer::new(mapping)))
     }
+}
+
+fn check_pool(
+    pool: &PoolConfig,
+    health_check: Option<&portcullis_health_check::Config>,
+) -> Result<(), InvalidConfig> {
+    let within = |mistake: InvalidConfig| mistake.within("pool");
+    let _checked = PoolSettings::try_from(pool).map_err(within)?;
+    if pool.endpoints.is_empty() && pool.names.is_empty() {
+        let mistake = InvalidConfig::whole("must have endpoints or names, and has neither");
+        return Err(within(mistake));
+    }
+    if health_check.is_some_and(|config| config.gate != GateConfig::default()) {
+        let message = "must not be there where pool is, which has its own mode";
+        return Err(InvalidConfig::new("gate", message).within("health_check"));
+    }
+    Ok(())
+}
+
+/// Which checks there are is known when they are made; all else is looked at here.
+fn check_endpoints(endpoints: &EndpointsConfig) -> Result<(), InvalidConfig> {
+    let names = endpoints.exclude.iter().chain(endpoints.checks.keys());
+    let checks = names.map(|name| Check::health(name.as_str(), Health::fixed(State::Up)));
+    let checked = endpoints.endpoints(checks).map(drop);
+    checked.map_err(|mistake| mistake.within("health_endpoints"))
 }
 
 #[cfg(test)]
@@ -120,6 +158,18 @@ mod tests {
     }
 
     #[test]
+    fn with_a_pool_retry_tracks_its_endpoints() {
+        let data = stack(json!({
+            "pool": {"endpoints": [{"url": "http://a"}, {"url": "http://b"}]},
+            "retry": {"seed": 1, "budget": "none"},
+        }));
+
+        let retry = RetryLayer::new().seed(1).no_budget().track_endpoints(true);
+        let code = Stack::new().retry(retry);
+        assert_eq!(format!("{:?}", data.unwrap()), format!("{code:?}"));
+    }
+
+    #[test]
     fn every_section_tells_its_mistakes_with_its_name() {
         for (config, path) in [
             (json!({"gateway_error": {"name": ""}}), "gateway_error.name"),
@@ -139,6 +189,31 @@ mod tests {
             ),
             (json!({"health_check": {"rise": 0}}), "health_check.rise"),
             (json!({"health_check": {"path": "x"}}), "health_check.path"),
+            (
+                json!({"health_check": {"passive_only": true}}),
+                "health_check.passive_only",
+            ),
+            (json!({"pool": {}}), "pool"),
+            (
+                json!({"pool": {"endpoints": [{"url": "http://a"}, {"url": "b"}]}}),
+                "pool.endpoints[1].url",
+            ),
+            (
+                json!({"pool": {"names": [{"host": "a b", "port": 80}]}}),
+                "pool.names[0].host",
+            ),
+            (
+                json!({"pool": {"names": [{"host": "a", "port": 80}], "mode": "wait"}}),
+                "pool.wait_limit",
+            ),
+            (
+                json!({"pool": {"endpoints": [{"url": "http://a"}]}, "health_check": {"gate": {"mode": "observe"}}}),
+                "health_check.gate",
+            ),
+            (
+                json!({"health_endpoints": {"exclude": ["a"], "checks": {"b": {"timeout": "0s"}}}}),
+                "health_endpoints.checks.b.timeout",
+            ),
             (
                 json!({"param_mapping": {"rules": [{"remove": "header:te"}]}}),
                 "param_mapping.rules[0].remove",

@@ -28,6 +28,7 @@
 //!
 //! # When to use this
 //! - For the whole stack, in its order, from code or from one [`Config`](https://docs.rs/portcullis): `Stack`.
+//! - For the same over several endpoints: `Config::pool` makes a pool, and `Stack::over` stands on it.
 //! - To have all layers under one name and one version.
 //!
 //! # When not
@@ -48,7 +49,7 @@
 //!
 //! # Order
 //! Outer first: errors become answers, the limit of the whole, retry, the limit of an attempt, the gate, the mapping, the client. What goes wrong elsewhere is on the
-//! page of each crate.
+//! page of each crate. Over a pool, which stands in place of the gate, each endpoint has its mapping.
 //!
 //! # Cost
 //! The sum of the layers; a layer with nothing to do passes what it gets.
@@ -77,7 +78,7 @@ pub use portcullis_timeout as timeout;
 #[cfg(feature = "config")]
 pub use crate::config::Config;
 #[cfg(feature = "stack")]
-pub use crate::stack::{Stack, StackService};
+pub use crate::stack::{PoolService, Stack, StackService};
 
 #[cfg(all(doctest, feature = "stack"))]
 #[doc = include_str!("../README.md")]

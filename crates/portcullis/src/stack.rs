@@ -1,5 +1,5 @@
 use portcullis_gateway_error::{DefaultClassifier, GatewayError, GatewayErrorLayer};
-use portcullis_health_check::{Health, HealthCheck, HealthCheckLayer, State};
+use portcullis_health_check::{Health, HealthCheck, HealthCheckLayer, Pool, State};
 use portcullis_param_mapping::{Mapping, ParamMapping, ParamMappingLayer};
 use portcullis_retry_on_gateway_error::{Direct, Retry, RetryLayer, StandardPolicy};
 use portcullis_timeout::{Timeout, TimeoutLayer};
@@ -15,15 +15,19 @@ pub struct Stack {
     timeout: TimeoutLayer,
     retry: RetryLayer,
     attempt_timeout: TimeoutLayer,
-    health_check: HealthCheckLayer,
+    health_check: HealthCheckLayer<DefaultClassifier>,
     param_mapping: ParamMappingLayer,
 }
 
 /// The service that [`Stack`] makes.
-pub type StackService<S> = GatewayError<
-    Timeout<
-        Retry<Timeout<HealthCheck<ParamMapping<S>>>, StandardPolicy, DefaultClassifier, Direct>,
-    >,
+pub type StackService<S> = Around<HealthCheck<ParamMapping<S>, DefaultClassifier>>;
+
+/// The service that [`Stack::over`] makes.
+pub type PoolService<S> = Around<Pool<ParamMapping<S>>>;
+
+/// What stands around the gate or the pool.
+type Around<S> = GatewayError<
+    Timeout<Retry<Timeout<S>, StandardPolicy, DefaultClassifier, Direct>>,
     DefaultClassifier,
 >;
 
@@ -37,7 +41,8 @@ impl Stack {
             timeout: TimeoutLayer::default(),
             retry: RetryLayer::new(),
             attempt_timeout: TimeoutLayer::default(),
-            health_check: HealthCheckLayer::new(Health::fixed(State::Up)),
+            health_check: HealthCheckLayer::new(Health::fixed(State::Up))
+                .classifier(DefaultClassifier),
             param_mapping: ParamMappingLayer::new(Mapping::default()),
         }
     }
@@ -66,9 +71,9 @@ impl Stack {
         self
     }
 
-    /// Replaces the gate.
-    pub fn health_check(mut self, layer: HealthCheckLayer) -> Self {
-        self.health_check = layer;
+    /// Replaces the gate. Where it looks at calls, the [`DefaultClassifier`] says how they went.
+    pub fn health_check<C>(mut self, layer: HealthCheckLayer<C>) -> Self {
+        self.health_check = layer.classifier(DefaultClassifier);
         self
     }
 
@@ -76,6 +81,26 @@ impl Stack {
     pub fn param_mapping(mut self, layer: ParamMappingLayer) -> Self {
         self.param_mapping = layer;
         self
+    }
+
+    /// The innermost layer alone, around the client of one endpoint of a pool.
+    #[must_use]
+    pub fn member<S>(&self, client: S) -> ParamMapping<S> {
+        self.param_mapping.layer(client)
+    }
+
+    /// The stack over the endpoints of a pool, each of them made by [`member`](Self::member). The pool stands in place of the gate.
+    ///
+    /// Let the retry layer [`track_endpoints`](RetryLayer::track_endpoints), so that another attempt goes to another endpoint.
+    #[must_use]
+    pub fn over<S>(&self, pool: Pool<ParamMapping<S>>) -> PoolService<S> {
+        self.around(pool)
+    }
+
+    fn around<S>(&self, inner: S) -> Around<S> {
+        let attempt = self.attempt_timeout.layer(inner);
+        self.gateway_error
+            .layer(self.timeout.layer(self.retry.layer(attempt)))
     }
 }
 
@@ -90,9 +115,7 @@ impl<S> Layer<S> for Stack {
 
     fn layer(&self, client: S) -> Self::Service {
         let mapped = self.param_mapping.layer(client);
-        let attempt = self.attempt_timeout.layer(self.health_check.layer(mapped));
-        self.gateway_error
-            .layer(self.timeout.layer(self.retry.layer(attempt)))
+        self.around(self.health_check.layer(mapped))
     }
 }
 
