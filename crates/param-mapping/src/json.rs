@@ -8,8 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::number;
-use crate::scan::scan;
-use crate::trie::Trie;
+use crate::scan::{check, plain};
 
 /// How deep arrays and objects may be nested.
 pub(crate) const MAX_DEPTH: usize = 128;
@@ -29,18 +28,21 @@ pub(crate) enum Invalid {
 
 /// One member of an object or element of an array, as places in the text of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Item {
+pub struct Item {
     /// With its quotes; empty at the value's start in an array.
-    pub(crate) key: Range<usize>,
-    pub(crate) value: Range<usize>,
+    pub key: Range<usize>,
+    /// The value.
+    pub value: Range<usize>,
 }
 
 /// Walks over an array or an object, and keeps nothing of it.
-pub(crate) struct Items<'a> {
+#[derive(Clone, Debug)]
+pub struct Items<'a> {
     cursor: Cursor<'a>,
     is_object: bool,
 }
 
+#[derive(Clone, Debug)]
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -78,7 +80,8 @@ pub(crate) fn syntax(text: &str, at: usize) -> Invalid {
 }
 
 /// The members of an object or the elements of an array, one by one; `None` for a scalar. The text is valid JSON without space around it.
-pub(crate) fn items(text: &str) -> Option<Items<'_>> {
+#[must_use]
+pub fn items(text: &str) -> Option<Items<'_>> {
     let is_object = match text.as_bytes().first() {
         Some(b'{') => true,
         Some(b'[') => false,
@@ -92,7 +95,8 @@ pub(crate) fn items(text: &str) -> Option<Items<'_>> {
 }
 
 /// The text of a JSON string, which stands in its quotes.
-pub(crate) fn decode_string(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn decode_string(text: &str) -> Cow<'_, str> {
     let inner = text
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
@@ -110,7 +114,8 @@ pub(crate) fn encode_string(text: &str) -> String {
 }
 
 /// What kind of value a valid JSON text holds, in words.
-pub(crate) fn type_name(text: &str) -> &'static str {
+#[must_use]
+pub fn type_name(text: &str) -> &'static str {
     match text.as_bytes().first() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",
@@ -140,12 +145,19 @@ pub(crate) fn find(text: &str, tokens: &[String]) -> Option<Range<usize>> {
     Some(value.start + inner.start..value.start + inner.end)
 }
 
+/// The JSON document that these bytes are, without the space around it; `what` they are is for the words of the error.
+///
+/// # Errors
+/// When they are not UTF-8, not JSON, or nested deeper than [`MAX_DEPTH`].
+pub fn read<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Invalid::Utf8.told(what))?;
+    let document = check(text).map_err(|invalid| invalid.told(what))?;
+    Ok(slice(text, document))
+}
+
 /// A text that holds one valid JSON document, without the space around it.
 pub(crate) fn document(text: &str) -> Option<&str> {
-    let trie = Trie::new("", true);
-    let entries = scan(text, &trie, 0).ok()?;
-    let root = entries.first()?;
-    Some(slice(text, root.value.clone()))
+    Some(slice(text, check(text).ok()?))
 }
 
 /// Whether a text stands for this value. Numbers are compared as numbers, and the order of members does not count.
@@ -254,10 +266,16 @@ impl Cursor<'_> {
 
     fn skip_string(&mut self) {
         self.at += 1;
-        while let Some(byte) = self.peek() {
-            self.at += if byte == b'\\' { 2 } else { 1 };
-            if byte == b'"' {
-                return;
+        while let Some(rest) = self.bytes.get(self.at..) {
+            self.at += plain(rest);
+            match self.peek() {
+                Some(b'\\') => self.at += 2,
+                Some(b'"') => {
+                    self.at += 1;
+                    return;
+                }
+                Some(_) => self.at += 1,
+                None => return,
             }
         }
     }

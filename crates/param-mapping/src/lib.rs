@@ -234,6 +234,12 @@ pub use crate::error::MapError;
 pub use crate::events::{DEFAULT_MAX_STATE_BYTES, State, StreamEditor, StreamRules};
 pub use crate::future::ResponseFuture;
 pub use crate::generate::{Generate, Now};
+// Not for users: how our crates read JSON of which they keep nothing but places.
+#[doc(hidden)]
+pub use crate::json::{
+    Item as JsonItem, Items as JsonItems, decode_string as decode_json_string, items as json_items,
+    read as read_json, type_name as json_type_name,
+};
 pub use crate::layer::ParamMappingLayer;
 pub use crate::mapped::Mapped;
 pub use crate::mapping::{DEFAULT_MAX_BODY_BYTES, Mapping, MappingBuilder, Rules};

@@ -1,13 +1,14 @@
 //! One pass over a JSON text: whether it is valid, and where that stands which the rules name. Nothing else is kept of it.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use crate::json::{self, Invalid, MAX_DEPTH};
 use crate::trie::Trie;
 
 mod plain;
 
-use self::plain::plain;
+pub(crate) use self::plain::plain;
 
 /// What the pass found at one place of a [`Trie`]: spans in the text.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +65,29 @@ pub(crate) fn scan(text: &str, trie: &Trie, root: usize) -> Result<Vec<Entry>, S
             Err(Stop::Invalid(json::syntax(text, scanner.at)))
         }
         Err(stop) => Err(stop),
+    }
+}
+
+/// Checks a text in which nothing is looked for; returns where in it the document is.
+pub(crate) fn check(text: &str) -> Result<Range<usize>, Invalid> {
+    static NOTHING: LazyLock<Trie> = LazyLock::new(|| Trie::new("", true));
+    let mut scanner = Scanner {
+        bytes: text.as_bytes(),
+        at: 0,
+        trie: &NOTHING,
+        entries: Vec::new(),
+    };
+    scanner.space();
+    let start = scanner.at;
+    let outcome = scanner.skip(0);
+    let end = scanner.at;
+    scanner.space();
+    match outcome {
+        Ok(()) if scanner.at == text.len() => Ok(start..end),
+        Ok(()) | Err(Stop::Invalid(Invalid::Syntax { .. }) | Stop::Twice(_)) => {
+            Err(json::syntax(text, scanner.at))
+        }
+        Err(Stop::Invalid(invalid)) => Err(invalid),
     }
 }
 

@@ -162,8 +162,9 @@ impl Event {
         }
     }
 
-    /// The field `event` alone. See [`Fields::name`].
-    pub(crate) fn name(&self) -> Option<&[u8]> {
+    /// Reads the name only. See [`Fields::name`].
+    #[must_use]
+    pub fn name(&self) -> Option<&[u8]> {
         match self.framing {
             Framing::Sse => {}
             Framing::JsonLines | Framing::JsonArray => return None,
