@@ -1,44 +1,141 @@
-//! Lets a caller of the OpenAI chat API reach providers that name some of its parameters differently.
+//! Lets a caller of OpenAI's Chat Completions reach other providers of chat models: requests, replies, streams and errors.
 //!
 //! ```
-//! use portcullis_llm_mapping::Provider;
-//! use portcullis_param_mapping::ParamMappingLayer;
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use portcullis_llm_mapping::{ApiKey, LlmMappingLayer, RequestBody, providers::Anthropic};
+//! use serde_json::Value;
+//! use tower::{Layer, ServiceExt};
 //!
-//! let provider: Provider = "mistral".parse()?;
-//! // {"model": .., "max_completion_tokens": 50, "seed": 7} becomes {"model": .., "max_tokens": 50, "random_seed": 7}
-//! let layer = ParamMappingLayer::new(provider.mapping());
-//! assert!(provider.table().contains("to: body:/random_seed"));
-//! # let _ = layer;
-//! # Ok::<_, portcullis_gateway_error::InvalidConfig>(())
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let layer = LlmMappingLayer::new(Anthropic::new())?
+//!     .base_url("https://api.anthropic.com")?
+//!     .api_key(ApiKey::new("sk-ant-secret")?);
+//! # let client = tower::service_fn(|request: Request<RequestBody<Full<Bytes>>>| async move {
+//! #     assert_eq!(request.uri(), "https://api.anthropic.com/v1/messages");
+//! #     assert_eq!(request.headers()["x-api-key"], "sk-ant-secret");
+//! #     let body = r#"{"id": "msg_1", "type": "message", "model": "claude-sonnet-4-5", "content": [{"type": "text", "text": "Hello!"}], "stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 2}}"#;
+//! #     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(body)))
+//! # });
+//! let service = layer.layer(client);
+//!
+//! let request = Request::post("/v1/chat/completions")
+//!     .body(Full::from(r#"{"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hi"}], "seed": 7}"#))?;
+//! let response = service.oneshot(request).await?;
+//!
+//! assert_eq!(response.headers()["x-portcullis-mapped"], r#"dropped=("body:/seed")"#);
+//! let reply: Value = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
+//! assert_eq!(reply["choices"][0]["message"]["content"], "Hello!");
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # When to use this
-//! In front of a provider of the table below, on the route of its chat completions. Not for providers with a protocol of their own
-//! (Anthropic, Gemini): their requests, answers and streams need more than names.
+//! - A caller that speaks OpenAI's chat API, in any language, and a provider that does not.
+//! - The same before several providers, one layer for each, with `FallbackLayer` of `portcullis` around them.
+//!
+//! Not for other APIs of OpenAI (responses, embeddings, files): they pass as they are.
 //!
 //! # What is mapped
-//! | provider | renamed | dropped |
+//! A `POST` to a path that ends in `/chat/completions`. Everything else passes untouched.
+//!
+//! | provider | protocol |
+//! |---|---|
+//! | `openai`, `portkey`, `apipark` | OpenAI's: requests, replies and streams pass byte for byte, and are checked |
+//! | `anthropic` | [Messages](providers::Anthropic) |
+//! | `mistral`, `together`, `ernie-v2` | [nearly OpenAI's](providers::OpenAiLike) |
+//!
+//! - A member that is `null` was not given; `0`, `false`, `""` and `[]` are values. Numbers keep their digits.
+//! - What the system says, wherever it stands, is sent where the provider has its place; adjacent messages of one side become one where
+//!   sides must alternate; what tools answer is joined to its call by the id.
+//! - Arguments of tools are a text for the caller and an object for providers that have one: one that is no JSON object is refused, an empty one is `{}`.
+//! - A parameter that the provider has nothing like is left out, refused or passed, by its [`Policy`]. What is left out, clamped or changed
+//!   stands in the header `x-portcullis-mapped`, in a `debug` event, and as a
+//!   [`Report`](portcullis_param_mapping::Report) in the response's extensions.
+//! - An error has the form of OpenAI's, and the provider's status, also where it came with the status of a success. The key is taken out of its message.
+//! - A stream has one role, calls that are counted from 0, one reason for the end, the usage where it was asked for, and `[DONE]`. One that
+//!   breaks off, ends early or tells an error ends with an event `{"error": {…}}` and without `[DONE]`.
+//!
+//! # Defaults
+//! | setting | default | why |
 //! |---|---|---|
-//! | [Mistral](Provider::Mistral) | `max_completion_tokens` to `max_tokens`, `seed` to `random_seed` | `logit_bias`, `safety_identifier`, `service_tier`, `store`, `stream_options`, `user`, `verbosity` |
-//! | [Together](Provider::Together) | `max_completion_tokens` to `max_tokens` | nothing |
+//! | [`base_url`](LlmMappingLayer::base_url) | that of the request | a client below may know |
+//! | [`api_key`](LlmMappingLayer::api_key) | the caller's | a gateway may have one for all |
+//! | [`unsupported`](LlmMappingLayer::unsupported) | the provider's table | hints are left out; what changes the promise of the reply is refused |
+//! | [`report_header`](LlmMappingLayer::report_header) | `x-portcullis-mapped` | whoever sent a parameter should know that it did nothing |
+//! | [`max_request_bytes`](LlmMappingLayer::max_request_bytes), [`max_reply_bytes`](LlmMappingLayer::max_reply_bytes) | 32 MiB | the most that Anthropic takes |
+//! | [`max_event_bytes`](LlmMappingLayer::max_event_bytes) | 1 MiB | one event of a stream |
+//! | [`wait_for_first_event`](LlmMappingLayer::wait_for_first_event) | yes | an error that comes first can be tried again |
+//! | [`tell_reasoning`](LlmMappingLayer::tell_reasoning) | no | OpenAI's API has no place for it |
 //!
-//! `max_completion_tokens` wins over `max_tokens` where both are given. All else passes byte for byte, answers and streams too, since they
-//! have OpenAI's shape already. What the provider refuses and what changes the promise of an answer (`logprobs`, `audio`) is left for it to refuse.
+//! # Order
+//! Below retry, so that each attempt is mapped from the caller's original and an error inside a 200 has its status before retry looks; above signing.
 //!
-//! The tables are data: take [`Provider::table`], change it, and read it by `Mapping::from_yaml`.
+//! # Cost
+//! A request is collected and checked once, and walked over where it is mapped; long texts and images of it are not copied. A reply is collected, too.
+//! Events of a stream leave as they come.
 //!
-//! # Limits
-//! - An explicit `null` passes, or is moved, as the value that it is; Mistral refuses it.
-//! - Messages are not looked at: the role `developer` and images are sent as they came.
-//! - Paths, keys and `finish_reason` are not mapped.
+//! # Cancellation and limits
+//! Dropping the future drops the body, or the inner call; dropping the response's body drops the provider's stream.
 //!
-//! # Order, cost, cancellation
-//! Those of [`portcullis_param_mapping`].
+//! | what | answer |
+//! |---|---|
+//! | a body that is no chat, or cannot be said to the provider | 400, with the place in `param`; the provider is not called |
+//! | a body over the limit, or in a content coding | 413, 415 |
+//! | a reply that is none, over the limit, or breaks off; a whole reply instead of a stream | 502 and `invalid_upstream_response`, with `Proxy-Status` |
 #![forbid(unsafe_code)]
 
+mod answer;
+mod body;
+mod chat;
+mod chunks;
+mod collect;
+mod error;
+mod exchange;
+mod failed;
+mod finish;
+mod future;
+pub mod guide;
+mod json;
+mod key;
+mod layer;
+mod message;
+mod outgoing;
 mod provider;
+pub mod providers;
+mod reply;
+mod request;
+mod service;
+mod stream;
+mod tables;
+mod tool;
+mod uri;
+mod usage;
 
-pub use crate::provider::Provider;
+pub use crate::body::{RequestBody, ResponseBody};
+pub use crate::chat::{Chat, Turn};
+pub use crate::chunks::Chunks;
+pub use crate::error::ChatError;
+pub use crate::exchange::Exchange;
+pub use crate::finish::FinishReason;
+pub use crate::future::ResponseFuture;
+pub use crate::json::writer::JsonWriter;
+pub use crate::json::{Json, Text};
+pub use crate::key::ApiKey;
+pub use crate::layer::{DEFAULT_MAX_CHAT_BYTES, DEFAULT_REPORT_HEADER, LlmMappingLayer};
+pub use crate::message::{CallId, Message, Part, Role, ToolCall};
+pub use crate::outgoing::Outgoing;
+pub use crate::provider::{
+    Answered, Authorization, EventMapper, Failed, Flow, Provider, StreamEvent,
+};
+pub use crate::reply::{Called, Choice, Reply};
+pub use crate::request::ChatModel;
+pub use crate::service::LlmMapping;
+pub use crate::tables::Policy;
+pub use crate::tool::{Function, ResponseFormat, ToolChoice};
+pub use crate::usage::Usage;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,169 +1,215 @@
 use std::fmt;
-use std::str::FromStr;
 
-use portcullis_gateway_error::InvalidConfig;
-use portcullis_param_mapping::Mapping;
+use http::{HeaderMap, HeaderName, StatusCode};
+use portcullis_param_mapping::{Event, Framing};
 
-/// A provider whose chat API has OpenAI's shape but for the names of some parameters.
+use crate::failed::described;
+use crate::json::writer::JsonWriter;
+use crate::json::{Json, Text};
+use crate::{Chat, ChatError, Chunks, Exchange, Outgoing};
+
+/// What is different about one provider. See the [guide](crate::guide) for how to add one.
 ///
-/// See the [crate docs](crate) for examples.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Provider {
-    /// Mistral, `https://api.mistral.ai/v1/chat/completions`.
-    Mistral,
-    /// Together, `https://api.together.xyz/v1/chat/completions`.
-    Together,
-}
+/// The layer reads the caller's request, applies the table of [`tables`](Self::tables) to all parameters that are left to it, and reads
+/// bodies and streams; a provider says where its own things go.
+pub trait Provider: fmt::Debug + Send + Sync + 'static {
+    /// Returns its name, for messages, logs and the choice of a provider by name.
+    fn name(&self) -> &str;
 
-// === impl Provider ===
+    /// Returns its table, in YAML: what is unsupported, what reasons for the end mean, and rules for parameters.
+    fn tables(&self) -> &str;
 
-impl Provider {
-    /// Every provider.
-    pub const ALL: &[Self] = &[Self::Mistral, Self::Together];
-
-    /// Returns the name, which [`FromStr`] takes.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Mistral => "mistral",
-            Self::Together => "together",
-        }
+    /// Returns how it is told who calls. Default: `authorization: Bearer`.
+    fn authorization(&self) -> Authorization {
+        Authorization::Bearer
     }
 
-    /// Returns the rules as text, to be looked at, or changed and read by [`Mapping::from_yaml`].
-    #[must_use]
-    pub const fn table(self) -> &'static str {
-        match self {
-            Self::Mistral => include_str!("provider/mistral/mapping.yaml"),
-            Self::Together => include_str!("provider/together/mapping.yaml"),
-        }
+    /// Says whether it speaks the protocol of the caller, so that messages and tools are not looked at. Default: no.
+    ///
+    /// For one that does, [`Chat`] holds no messages and functions.
+    fn is_native(&self) -> bool {
+        false
     }
 
-    /// Returns the mapping of an OpenAI chat request to what this provider takes.
-    #[must_use]
-    pub fn mapping(self) -> Mapping {
-        compile(self.table())
-    }
-}
-
-impl FromStr for Provider {
-    type Err = InvalidConfig;
-
-    /// Finds a provider by its name.
+    /// Writes its request for a chat: the path, headers, and what no table can say into the body.
     ///
     /// # Errors
-    /// When no provider has this name; the error lists the names.
-    fn from_str(text: &str) -> Result<Self, InvalidConfig> {
-        let known = Self::ALL.iter().find(|provider| provider.name() == text);
-        known.copied().ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|one| format!("`{one}`")).collect();
-            let names = names.join(", ");
-            InvalidConfig::whole(format!("`{text}` is not a provider: it is one of {names}"))
-        })
+    /// When the chat cannot be said to this provider.
+    fn request(&self, chat: &Chat<'_>, out: &mut Outgoing) -> Result<(), ChatError>;
+
+    /// Writes its reply as a `chat.completion`; mostly by [`Reply::write`](crate::Reply::write).
+    ///
+    /// # Errors
+    /// When it is no reply, or an error with the status of a success.
+    fn reply(
+        &self,
+        answer: &Answered<'_>,
+        exchange: &Exchange,
+        out: &mut JsonWriter,
+    ) -> Result<(), ChatError>;
+
+    /// Reads its error. The default knows the forms that are in use: OpenAI's, a text, a message alone, RFC 9457.
+    fn error(&self, failed: &Failed<'_>) -> ChatError {
+        described(failed)
+    }
+
+    /// Returns how its streams of this content type are divided into events; nothing for what is no stream.
+    fn framing(&self, content_type: &str) -> Option<Framing> {
+        Framing::of_content_type(content_type)
+    }
+
+    /// Returns what maps the events of one stream.
+    fn events(&self) -> Box<dyn EventMapper>;
+}
+
+/// Maps the events of one stream, in order.
+pub trait EventMapper: Send {
+    /// Maps one event.
+    ///
+    /// # Errors
+    /// When it is an error; the stream ends there with an event that tells it. For the first event of a stream it becomes the status of the answer.
+    fn event(&mut self, event: &StreamEvent<'_>, chunks: &mut Chunks) -> Result<Flow, ChatError>;
+
+    /// Says what the end of the stream means, where no event was the last one. Default: the stream is incomplete.
+    ///
+    /// # Errors
+    /// When it came too early.
+    fn end(&mut self, _chunks: &mut Chunks) -> Result<(), ChatError> {
+        Err(ChatError::incomplete_stream())
     }
 }
 
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+/// Whether a stream goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Flow {
+    /// More events may come.
+    More,
+    /// That was the last one. What comes behind it is not looked at.
+    Done,
+}
+
+/// How a provider is told who calls.
+#[non_exhaustive]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Authorization {
+    /// `authorization: Bearer` and the key. Without a key of the layer the caller's own header passes.
+    Bearer,
+    /// The key alone in this header. Without a key of the layer the one of the caller's `authorization` stands there.
+    Header(HeaderName),
+    /// The key in this header, and the caller's `authorization` passes beside it.
+    Beside(HeaderName),
+    /// Not at all: the caller's `authorization` is taken away.
+    None,
+}
+
+/// An answer with the status of a success.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Its body.
+    pub body: Json<'a>,
+}
+
+/// An answer with the status of an error.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub struct Failed<'a> {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Its body, where that is JSON.
+    pub body: Option<Json<'a>>,
+    /// Its body, as far as it was read, with what is no UTF-8 replaced.
+    pub text: &'a str,
+}
+
+/// An event of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamEvent<'a> {
+    event: &'a Event,
+    data: &'a [u8],
+}
+
+// === impl Answered ===
+
+impl<'a> Answered<'a> {
+    pub(crate) const fn new(headers: &'a HeaderMap, body: Json<'a>) -> Self {
+        Self { headers, body }
+    }
+
+    /// Returns a header as a text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.get(name)?.to_str().ok()
     }
 }
 
-fn compile(table: &str) -> Mapping {
-    Mapping::from_yaml(table).expect("the tables are part of this crate, and a test reads each")
-}
+// === impl Failed ===
 
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use http::{Request, Response};
-    use http_body_util::{BodyExt, Full};
-    use portcullis_param_mapping::{ParamMappingLayer, RequestBody};
-    use serde_json::{Value, json};
-    use tower::{Layer, ServiceExt};
-
-    use super::*;
-
-    /// What the provider gets when the caller sends this.
-    async fn sent(provider: Provider, request: &Value) -> String {
-        let echo = tower::service_fn(|request: Request<RequestBody<Full<Bytes>>>| async {
-            let body = request.into_body().collect().await?.to_bytes();
-            Ok::<_, std::convert::Infallible>(Response::new(Full::new(body)))
-        });
-        let service = ParamMappingLayer::new(provider.mapping()).layer(echo);
-        let request = Request::post("/v1/chat/completions")
-            .header("content-type", "application/json")
-            .body(Full::from(request.to_string()))
-            .unwrap();
-
-        let response = service.oneshot(request).await.unwrap();
-
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        String::from_utf8(body.to_vec()).unwrap()
-    }
-
-    #[test]
-    fn every_provider_has_a_table_that_compiles_and_a_name() {
-        for provider in Provider::ALL {
-            let _ = provider.mapping();
-            assert_eq!(provider.to_string().parse(), Ok(*provider));
+impl<'a> Failed<'a> {
+    pub(crate) const fn new(
+        status: StatusCode,
+        headers: &'a HeaderMap,
+        body: Option<Json<'a>>,
+        text: &'a str,
+    ) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            text,
         }
-        let mistake = "openai".parse::<Provider>().unwrap_err();
-        assert_eq!(
-            mistake.to_string(),
-            "`openai` is not a provider: it is one of `mistral`, `together`"
-        );
     }
 
-    #[tokio::test]
-    async fn requests_are_mapped_as_the_tables_say() {
-        use Provider::{Mistral, Together};
+    /// Returns a header as a text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
 
-        let kept = json!({
-            "model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0, "top_p": 1, "stop": "x", "stream": false, "tools": [],
-            "presence_penalty": 0.5, "frequency_penalty": -1, "n": 2, "prediction": {}, "parallel_tool_calls": false, "response_format": {"type": "text"},
-            "metadata": {}, "reasoning_effort": "low", "prompt_cache_key": "k", "tool_choice": "auto", "logprobs": true, "safe_prompt": true,
-        });
-        let dropped = json!({
-            "logit_bias": {"1": 2}, "safety_identifier": "s", "service_tier": "auto", "store": false, "user": "u", "verbosity": "low",
-            "stream_options": {"include_usage": true},
-        });
-        for (provider, request, expected) in [
-            (Mistral, kept.clone(), kept.clone()),
-            (Together, kept.clone(), kept),
-            (Mistral, dropped, json!({})),
-            (
-                Mistral,
-                json!({"seed": 9_007_199_254_740_993_u64}),
-                json!({"random_seed": 9_007_199_254_740_993_u64}),
-            ),
-            (
-                Mistral,
-                json!({"max_completion_tokens": 5}),
-                json!({"max_tokens": 5}),
-            ),
-            (
-                Mistral,
-                json!({"max_tokens": 9, "max_completion_tokens": 5}),
-                json!({"max_tokens": 5}),
-            ),
-            (Mistral, json!({"max_tokens": 0}), json!({"max_tokens": 0})),
-            (
-                Together,
-                json!({"max_tokens": 9, "max_completion_tokens": 0}),
-                json!({"max_tokens": 0}),
-            ),
-            (
-                Together,
-                json!({"seed": 1, "user": "u"}),
-                json!({"seed": 1, "user": "u"}),
-            ),
-        ] {
-            let sent = sent(provider, &request).await;
+// === impl StreamEvent ===
 
-            let sent: Value = serde_json::from_str(&sent).unwrap();
-            assert_eq!(sent, expected, "{provider}: {request}");
-        }
+impl<'a> StreamEvent<'a> {
+    pub(crate) const fn new(event: &'a Event, data: &'a [u8]) -> Self {
+        Self { event, data }
+    }
+
+    /// Returns the data as they are.
+    #[must_use]
+    pub const fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// Returns the event as it came, with its name and its comments.
+    #[must_use]
+    pub const fn event(&self) -> &'a Event {
+        self.event
+    }
+
+    /// Says whether it has this name.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.event.name() == Some(name.as_bytes())
+    }
+
+    /// Returns the data as JSON.
+    ///
+    /// # Errors
+    /// When they are none.
+    pub fn json(&self) -> Result<Json<'a>, ChatError> {
+        Json::parse(self.data, "an event of the upstream").map_err(ChatError::bad_reply)
+    }
+
+    /// Returns the data as JSON with the type that is in them.
+    ///
+    /// # Errors
+    /// When they are no JSON.
+    pub fn typed(&self) -> Result<(Option<Text<'a>>, Json<'a>), ChatError> {
+        let json = self.json()?;
+        Ok((json.text("type"), json))
     }
 }

@@ -41,7 +41,7 @@
 //! | `retry` | `portcullis-retry-on-gateway-error` | another attempt when that is safe |
 //! | `timeout` | `portcullis-timeout` | limits and deadlines |
 //! | `param_mapping` | `portcullis-param-mapping` | parameters as the upstream wants them |
-//! | `llm_mapping` | `portcullis-llm-mapping` | tables of LLM providers |
+//! | `llm_mapping` | `portcullis-llm-mapping` | one chat API in front of many providers |
 //! | `health_check` | `portcullis-health-check` | probes, the gate, `/livez` and `/readyz` |
 //!
 //! # Defaults

@@ -1,0 +1,169 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn refused(request: &Value) -> (String, String) {
+    let text = request.to_string();
+    let json = Json::parse(text.as_bytes(), "it").unwrap();
+    let error = Chat::parse(json).unwrap_err();
+    assert_eq!(error.status(), 400);
+    (
+        error.error_param().unwrap_or_default().to_owned(),
+        error.to_string(),
+    )
+}
+
+fn with(messages: &Value) -> Value {
+    json!({"model": "m", "messages": messages})
+}
+
+#[test]
+fn what_is_no_chat_is_refused_with_its_place() {
+    let user = || json!({"role": "user", "content": "hi"});
+    for (request, param, message) in [
+        (json!([]), "", "a request is an object, not an array"),
+        (json!({"messages": []}), "model", "`model` is missing"),
+        (json!({"model": null}), "model", "`model` is missing"),
+        (
+            json!({"model": 1}),
+            "model",
+            "`model` must be a string, is a number",
+        ),
+        (
+            json!({"model": "m"}),
+            "messages",
+            "`messages` must be an array",
+        ),
+        (
+            with(&json!([])),
+            "messages",
+            "`messages` must hold at least one message",
+        ),
+        (
+            with(&json!([1])),
+            "messages[0]",
+            "a message is an object, not a number",
+        ),
+        (
+            with(&json!([user(), {}])),
+            "messages[1].role",
+            "`messages[1].role` is missing",
+        ),
+        (
+            with(&json!([{"role": "judge"}])),
+            "messages[0].role",
+            "`judge` is not a role",
+        ),
+        (
+            with(&json!([{"role": "user", "content": 5}])),
+            "messages[0].content",
+            "a content is a string or an array, not a number",
+        ),
+        (
+            with(&json!([{"role": "user", "content": [{"type": "smell"}]}])),
+            "messages[0].content[0].type",
+            "`smell` is not a kind of content",
+        ),
+        (
+            with(&json!([{"role": "user", "content": [{"type": "text"}]}])),
+            "messages[0].content[0].text",
+            "`messages[0].content[0].text` is missing",
+        ),
+        (
+            with(&json!([{"role": "assistant", "tool_calls": [{"id": "a"}]}])),
+            "messages[0].tool_calls[0].function.name",
+            "`messages[0].tool_calls[0].function.name` is missing",
+        ),
+        (
+            json!({"model": "m", "messages": [user()], "stream": "yes"}),
+            "stream",
+            "`stream` must be a boolean, is a string",
+        ),
+        (
+            json!({"model": "m", "messages": [user()], "tool_choice": "some"}),
+            "tool_choice",
+            "`some` is not a choice of tools",
+        ),
+        (
+            json!({"model": "m", "messages": [user()], "tools": [{"type": "custom"}]}),
+            "tools[0].type",
+            "tools of the type `custom` are not known",
+        ),
+        (
+            json!({"model": "m", "messages": [user()], "response_format": {"type": "xml"}}),
+            "response_format.type",
+            "`xml` is not a format of replies",
+        ),
+    ] {
+        assert_eq!(
+            refused(&request),
+            (param.to_owned(), message.to_owned()),
+            "{request}"
+        );
+    }
+}
+
+#[test]
+fn a_member_that_is_given_twice_is_refused() {
+    let text = br#"{"model":"a","model":"b","messages":[{"role":"user","content":""}]}"#;
+
+    let error = Chat::parse(Json::parse(text, "it").unwrap()).unwrap_err();
+
+    assert_eq!(error.to_string(), "`model` is given twice");
+}
+
+#[test]
+fn turns_alternate_and_answers_of_tools_come_first() {
+    let request = with(&json!([
+        {"role": "system", "content": "s1"},
+        {"role": "user", "content": "a"},
+        {"role": "developer", "content": [{"type": "text", "text": "s2"}, {"type": "text", "text": ""}]},
+        {"role": "user", "content": "b"},
+        {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+        {"role": "user", "content": "c"},
+        {"role": "tool", "tool_call_id": "1", "content": "r"},
+    ]))
+    .to_string();
+    let chat = Chat::parse(Json::parse(request.as_bytes(), "it").unwrap()).unwrap();
+
+    let turns = chat.turns();
+    let turns: Vec<_> = turns
+        .iter()
+        .map(|turn| {
+            let positions = turn.messages.iter().map(|message| message.position);
+            (turn.is_assistant, positions.collect::<Vec<_>>())
+        })
+        .collect();
+
+    assert_eq!(
+        turns,
+        [(false, vec![1, 3]), (true, vec![4]), (false, vec![6, 5])]
+    );
+    let system: Vec<_> = chat.system().map(Text::decode).collect();
+    assert_eq!(system, ["s1", "s2"]);
+    let answered = chat.answered_function(chat.messages.last().unwrap());
+    assert_eq!(answered.unwrap().decode(), "f");
+}
+
+#[test]
+fn deprecated_functions_are_tools() {
+    let request = json!({"model": "m", "functions": [{"name": "f", "parameters": {}}], "function_call": {"name": "f"}, "messages": [
+        {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "r"},
+    ]})
+    .to_string();
+
+    let chat = Chat::parse(Json::parse(request.as_bytes(), "it").unwrap()).unwrap();
+
+    assert_eq!(chat.functions.len(), 1);
+    assert!(matches!(chat.tool_choice, Some(ToolChoice::Function(name)) if name.is("f")));
+    let [call, answer] = chat.messages.as_slice() else {
+        panic!("two messages")
+    };
+    let id = call.tool_calls.first().unwrap().id;
+    assert_eq!(
+        answer.tool_call_id.map(|id| id.decode().into_owned()),
+        Some("call_0".to_owned())
+    );
+    assert!(answer.tool_call_id.unwrap().is(&id));
+}

@@ -1,0 +1,303 @@
+//! JSON as it stands in a text: checked once as a whole, then looked at in place. Nothing is decoded that nobody asks for.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use portcullis_param_mapping::{
+    JsonItems, decode_json_string, json_items, json_type_name, read_json,
+};
+
+pub(crate) mod writer;
+
+/// A value in a JSON text that was checked.
+///
+/// ```
+/// use portcullis_llm_mapping::Json;
+///
+/// let reply = Json::parse(br#" {"id": "a", "usage": {"total": 1.0}, "error": null} "#, "the reply")?;
+/// assert_eq!(reply.get("usage").map(Json::raw), Some(r#"{"total": 1.0}"#));
+/// assert!(reply.get("error").is_none());
+/// # Ok::<_, String>(())
+/// ```
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct Json<'a>(&'a str);
+
+/// A string in a JSON text: what stands between its quotes, with its escapes.
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+pub struct Text<'a>(&'a str);
+
+/// The members of an object, or the elements of an array.
+#[derive(Clone, Debug)]
+struct Items<'a> {
+    text: &'a str,
+    items: Option<JsonItems<'a>>,
+}
+
+// === impl Json ===
+
+impl<'a> Json<'a> {
+    /// Checks a text and takes it as a value. What the text is, as in `the reply`, is for the words of the error.
+    ///
+    /// # Errors
+    /// When it is not UTF-8, not JSON (with its line and column), or nested deeper than 128 levels.
+    pub fn parse(bytes: &'a [u8], what: &str) -> Result<Self, String> {
+        read_json(bytes, what).map(Self)
+    }
+
+    /// Returns the text of the value, as it came.
+    #[must_use]
+    pub const fn raw(self) -> &'a str {
+        self.0
+    }
+
+    /// Returns what it is, in words: `an object`.
+    #[must_use]
+    pub fn type_name(self) -> &'static str {
+        json_type_name(self.0)
+    }
+
+    /// Says whether it is `null`.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.0 == "null"
+    }
+
+    /// Says whether it is an object.
+    #[must_use]
+    pub fn is_object(self) -> bool {
+        self.0.starts_with('{')
+    }
+
+    /// Says whether it is an array.
+    #[must_use]
+    pub fn is_array(self) -> bool {
+        self.0.starts_with('[')
+    }
+
+    /// Returns the boolean that it is.
+    #[must_use]
+    pub fn as_bool(self) -> Option<bool> {
+        match self.0 {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Returns the number that it is, where that is a whole one from 0 to 2^64 - 1.
+    #[must_use]
+    pub fn as_u64(self) -> Option<u64> {
+        self.0.parse().ok()
+    }
+
+    /// Returns the number that it is, as near as a float comes.
+    #[must_use]
+    pub fn as_f64(self) -> Option<f64> {
+        match self.0.as_bytes().first() {
+            Some(b'-' | b'0'..=b'9') => self.0.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Returns the string that it is.
+    #[must_use]
+    pub fn as_text(self) -> Option<Text<'a>> {
+        unquoted(self.0).map(Text)
+    }
+
+    /// Returns the members of an object, in order, as they came; nothing for another value.
+    pub fn members(self) -> impl Iterator<Item = (Text<'a>, Self)> {
+        Items::of(self, self.is_object())
+            .map(|(key, value)| (Text(unquoted(key).unwrap_or_default()), Self(value)))
+    }
+
+    /// Returns the elements of an array, in order; nothing for another value.
+    pub fn elements(self) -> impl Iterator<Item = Self> {
+        Items::of(self, self.is_array()).map(|(_, value)| Self(value))
+    }
+
+    /// Returns the member of this name; of several the last one. One that is `null` is none.
+    #[must_use]
+    pub fn get(self, name: &str) -> Option<Self> {
+        let [found] = self.pick([name]);
+        found
+    }
+
+    /// Returns the members of these names, all in one walk. One that is `null` is none.
+    #[must_use]
+    pub fn pick<const N: usize>(self, names: [&str; N]) -> [Option<Self>; N] {
+        let mut found = [None; N];
+        for (key, value) in self.members() {
+            let place = names.iter().position(|name| key.is(name));
+            if let Some(place) = place.and_then(|place| found.get_mut(place)) {
+                *place = (!value.is_null()).then_some(value);
+            }
+        }
+        found
+    }
+
+    /// Returns the string that the member of this name is.
+    #[must_use]
+    pub fn text(self, name: &str) -> Option<Text<'a>> {
+        self.get(name)?.as_text()
+    }
+}
+
+impl fmt::Debug for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the text: it is what people say to each other.
+        write!(f, "Json({}, {} bytes)", self.type_name(), self.0.len())
+    }
+}
+
+// === impl Text ===
+
+impl<'a> Text<'a> {
+    /// Returns it as it stands in JSON between the quotes, with its escapes.
+    #[must_use]
+    pub const fn escaped(self) -> &'a str {
+        self.0
+    }
+
+    /// Takes a text as it stands between the quotes of a string in JSON that was checked.
+    pub(crate) const fn of_escaped(escaped: &'a str) -> Self {
+        Self(escaped)
+    }
+
+    /// Returns the text; a copy only where there are escapes in it.
+    #[must_use]
+    pub fn decode(self) -> Cow<'a, str> {
+        if self.0.contains('\\') {
+            let quoted = format!("\"{}\"", self.0);
+            return decode_json_string(&quoted).into_owned().into();
+        }
+        Cow::Borrowed(self.0)
+    }
+
+    /// Says whether it is this text.
+    #[must_use]
+    pub fn is(self, text: &str) -> bool {
+        let escaped = self.escaped();
+        escaped == text || (escaped.contains('\\') && self.decode() == text)
+    }
+
+    /// Says whether it is empty.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.escaped().is_empty()
+    }
+
+    /// Says whether it is empty, or white space alone.
+    #[must_use]
+    pub fn is_blank(self) -> bool {
+        // An escape can be white space too; the first other character ends the search.
+        let is_space = |part: &str| part.trim_start().is_empty();
+        let escaped = self.escaped();
+        is_space(escaped) || (escaped.trim_start().starts_with('\\') && is_space(&self.decode()))
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.0.len())
+    }
+}
+
+// === impl Items ===
+
+impl<'a> Items<'a> {
+    fn of(value: Json<'a>, is_kind: bool) -> Self {
+        Self {
+            text: value.0,
+            items: json_items(value.0).filter(|_| is_kind),
+        }
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    /// The key, empty in an array, and the value.
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.items.as_mut()?.next()?;
+        let key = self.text.get(item.key)?;
+        Some((key, self.text.get(item.value)?))
+    }
+}
+
+fn unquoted(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// A value without the white space between its tokens.
+pub(crate) fn compact(value: Json<'_>) -> Cow<'_, str> {
+    let text = value.raw();
+    if !value.is_object() && !value.is_array() {
+        return Cow::Borrowed(text);
+    }
+    let mut compact = String::new();
+    // What is not copied yet begins here.
+    let mut start = 0;
+    let mut is_string = false;
+    let mut is_escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_string = !is_string,
+            b' ' | b'\t' | b'\n' | b'\r' if !is_string => {
+                compact.push_str(text.get(start..at).unwrap_or_default());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    if start == 0 {
+        return Cow::Borrowed(text);
+    }
+    compact.push_str(text.get(start..).unwrap_or_default());
+    Cow::Owned(compact)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn members_are_found_in_one_walk_and_null_is_none() {
+        let json = Json::parse(br#"{"a":1,"b":null,"\u0063":"x\ny","a":2}"#, "it").unwrap();
+
+        let [a, b, c, d] = json.pick(["a", "b", "c", "d"]);
+
+        assert_eq!(a.and_then(Json::as_u64), Some(2));
+        assert_eq!((b, d), (None, None));
+        assert_eq!(c.and_then(Json::as_text).unwrap().decode(), "x\ny");
+        assert_eq!(json.elements().count(), 0);
+    }
+
+    #[test]
+    fn only_what_is_blank_is_blank() {
+        for (raw, is_blank) in [
+            ("", true),
+            (r" \n\u0020", true),
+            (r" \n x", false),
+            ("x ", false),
+            (r#"\""#, false),
+        ] {
+            assert_eq!(Text(raw).is_blank(), is_blank, "{raw}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn compact_json_is_what_serde_writes(value in proptest::collection::vec((r#"[a-z"\\ \n]{0,6}"#, 0..9_i32), 0..5)) {
+            let value = serde_json::json!({"list": value, "text": " a { b "});
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            let json = Json::parse(pretty.as_bytes(), "it").unwrap();
+
+            prop_assert_eq!(compact(json), value.to_string());
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The providers that this crate knows.
+
+use std::sync::Arc;
+
+use portcullis_gateway_error::InvalidConfig;
+
+use crate::provider::Provider;
+
+mod anthropic;
+mod ernie;
+mod openai_like;
+
+pub use self::anthropic::Anthropic;
+pub use self::openai_like::OpenAiLike;
+
+/// The names that [`by_name`] takes.
+pub const NAMES: &[&str] = &[
+    "openai",
+    "anthropic",
+    "mistral",
+    "together",
+    "ernie-v2",
+    "portkey",
+    "apipark",
+];
+
+/// Finds a provider by its name, with its defaults.
+///
+/// ```
+/// use portcullis_llm_mapping::{LlmMappingLayer, providers};
+///
+/// let layer = LlmMappingLayer::shared(providers::by_name("anthropic")?)?;
+/// assert_eq!(layer.provider().name(), "anthropic");
+/// # Ok::<_, portcullis_gateway_error::InvalidConfig>(())
+/// ```
+///
+/// # Errors
+/// When no provider has this name; the error lists the names.
+pub fn by_name(name: &str) -> Result<Arc<dyn Provider>, InvalidConfig> {
+    Ok(match name {
+        "openai" => Arc::new(OpenAiLike::openai()),
+        "anthropic" => Arc::new(Anthropic::new()),
+        "mistral" => Arc::new(OpenAiLike::mistral()),
+        "together" => Arc::new(OpenAiLike::together()),
+        "ernie-v2" => Arc::new(OpenAiLike::ernie_v2()),
+        "portkey" => Arc::new(OpenAiLike::portkey()),
+        "apipark" => Arc::new(OpenAiLike::apipark("/v1/chat/completions")),
+        _ => {
+            let names: Vec<_> = NAMES.iter().map(|name| format!("`{name}`")).collect();
+            let names = names.join(", ");
+            let message = format!("`{name}` is not a provider: it is one of {names}");
+            return Err(InvalidConfig::new("provider", message));
+        }
+    })
+}

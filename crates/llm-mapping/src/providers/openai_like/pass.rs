@@ -1,0 +1,33 @@
+use super::{Dialect, error_in};
+use crate::provider::{EventMapper, Flow, StreamEvent};
+use crate::{ChatError, Chunks};
+
+/// Lets a stream of OpenAI's pass as it is, but for errors and an end that comes too early.
+#[derive(Debug)]
+pub(super) struct Pass;
+
+// === impl Pass ===
+
+impl EventMapper for Pass {
+    fn event(&mut self, event: &StreamEvent<'_>, chunks: &mut Chunks) -> Result<Flow, ChatError> {
+        let data = event.data();
+        let is_done = data == b"[DONE]";
+        // Nothing but an error has this member, so all other events need not be read.
+        if !is_done
+            && memchr::memmem::find(data, b"\"error\"").is_some()
+            && let Some(error) = error_in(event.json()?, Dialect::OpenAi)
+        {
+            return Err(error);
+        }
+        let raw = event.event().raw();
+        if [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"]
+            .iter()
+            .any(|end| raw.ends_with(end))
+        {
+            chunks.raw(&raw);
+        } else {
+            chunks.event(data);
+        }
+        Ok(if is_done { Flow::Done } else { Flow::More })
+    }
+}

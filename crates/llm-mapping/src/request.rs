@@ -1,0 +1,229 @@
+//! From the caller's request to the provider's.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{StatusCode, Uri};
+use portcullis_gateway_error::classify_error;
+use portcullis_param_mapping::Report;
+
+use crate::collect::Unread;
+use crate::exchange::Asked;
+use crate::future::Turn;
+use crate::provider::Authorization;
+use crate::{Chat, ChatError, Json, Outgoing};
+
+/// A request that can be sent.
+pub(crate) struct Prepared {
+    pub(crate) parts: Parts,
+    pub(crate) body: Vec<Bytes>,
+}
+
+/// The model to ask for in place of the one in the request, in the extensions of the request: what a layer further out, which
+/// chose the provider, has to say.
+///
+/// ```
+/// # use http::Request;
+/// use portcullis_llm_mapping::ChatModel;
+///
+/// let mut request = Request::post("/v1/chat/completions").body(())?;
+/// request.extensions_mut().insert(ChatModel::new("claude-sonnet-4-5"));
+/// # Ok::<_, http::Error>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ChatModel(Arc<str>);
+
+// === impl ChatModel ===
+
+impl ChatModel {
+    /// This model.
+    #[must_use]
+    pub fn new(model: impl Into<Arc<str>>) -> Self {
+        Self(model.into())
+    }
+
+    /// Returns the name of the model.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Makes the provider's request.
+pub(crate) fn prepare(
+    mut parts: Parts,
+    body: &Bytes,
+    turn: &mut Turn,
+) -> Result<Prepared, ChatError> {
+    let settings = Arc::clone(&turn.settings);
+    let provider = &*settings.provider;
+    if let Some(coding) = parts.headers.get(header::CONTENT_ENCODING)
+        && coding != "identity"
+    {
+        let message = "the body must come without a content coding";
+        return Err(ChatError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    let json = Json::parse(body, "the body")
+        .map_err(|reason| ChatError::new(StatusCode::BAD_REQUEST, reason))?;
+    let mut chat = if provider.is_native() {
+        Chat::parse_head(json)?
+    } else {
+        Chat::parse(json)?
+    };
+    if let Some(model) = parts.extensions.get::<ChatModel>() {
+        chat.model = model.as_str().to_owned().into();
+    }
+
+    let mut out = Outgoing::new(provider.name(), body, Arc::clone(&settings.tables));
+    out.param("model").string(&chat.model);
+    provider.request(&chat, &mut out)?;
+    let params = out.take_params(&chat)?;
+    let asked = Asked {
+        model: chat.model.clone().into_owned(),
+        is_stream: chat.is_stream,
+        includes_usage: chat.includes_usage,
+        tells_reasoning: settings.tells_reasoning,
+    };
+    let mapped = settings.tables.map(&mut parts, &params)?;
+    // What the rules did, besides what the policies did.
+    let by_rules = parts.extensions.remove::<Report>();
+    let params = mapped.map_or(params, portcullis_param_mapping::Mapped::into_bytes);
+    let is_same = provider.is_native()
+        && settings.tables.changes_nothing()
+        && parts.extensions.get::<ChatModel>().is_none();
+    let source = is_same.then(|| body.clone());
+    let (body, headers, path, report) = out.finish(&params);
+    // Byte for byte where nothing is to be changed.
+    let body = source.map_or(body, |source| vec![source]);
+    turn.asked = Some(asked);
+    turn.report = report;
+    if let Some(mut by_rules) = by_rules {
+        by_rules.follow(std::mem::take(&mut turn.report));
+        turn.report = by_rules;
+    }
+
+    turn.secret = authorize(&mut parts.headers, provider.authorization(), &settings)?;
+    let length: usize = body.iter().map(Bytes::len).sum();
+    describe(&mut parts.headers, length, provider.is_native());
+    parts.headers.extend(headers);
+    parts.uri = target(&parts.uri, &path, &settings)?;
+    if settings.base.is_some() {
+        // The client writes that of the new authority.
+        parts.headers.remove(header::HOST);
+    }
+    Ok(Prepared { parts, body })
+}
+
+/// The error for a body that did not come whole. What ended it knows best how that is answered: 408 for a caller that stalls.
+pub(crate) fn unreadable(error: Unread, limit: usize) -> ChatError {
+    match error {
+        Unread::TooLarge => {
+            let message = format!("the body is larger than {limit} bytes");
+            ChatError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+        }
+        Unread::Broken(error) => {
+            let status = classify_error(&*error).answer_status();
+            let message = "the body ended before it was complete";
+            ChatError::new(status.unwrap_or(StatusCode::BAD_REQUEST), message)
+        }
+    }
+}
+
+/// Tells the provider who calls. Returns what no error may repeat.
+fn authorize(
+    headers: &mut HeaderMap,
+    authorization: Authorization,
+    settings: &crate::layer::Settings,
+) -> Result<Option<String>, ChatError> {
+    let own = settings.api_key.as_ref().map(crate::ApiKey::expose);
+    let callers = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(bearer)
+        .map(str::to_owned);
+    let key = own.map(str::to_owned).or(callers);
+    match authorization {
+        Authorization::Bearer => {
+            if let Some(own) = own {
+                headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {own}"))?);
+            }
+        }
+        Authorization::Header(name) => {
+            headers.remove(header::AUTHORIZATION);
+            if let Some(key) = &key {
+                headers.insert(name, secret(key)?);
+            }
+        }
+        Authorization::Beside(name) => {
+            if let Some(own) = own {
+                headers.insert(name, secret(own)?);
+            }
+        }
+        Authorization::None => {
+            headers.remove(header::AUTHORIZATION);
+        }
+    }
+    Ok(key)
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn secret(text: &str) -> Result<HeaderValue, ChatError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        let message = "the key cannot stand in a header";
+        ChatError::new(StatusCode::UNAUTHORIZED, message)
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Makes the headers right for the new body.
+fn describe(headers: &mut HeaderMap, length: usize, is_native: bool) {
+    for name in [
+        "content-digest",
+        "repr-digest",
+        "digest",
+        "content-md5",
+        "transfer-encoding",
+        "trailer",
+    ] {
+        headers.remove(name);
+    }
+    if !is_native {
+        headers.remove("openai-organization");
+        headers.remove("openai-project");
+    }
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    // The answer is read here.
+    headers.insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
+}
+
+fn target(uri: &Uri, path: &str, settings: &crate::layer::Settings) -> Result<Uri, ChatError> {
+    let wrong = |_| ChatError::invalid("model", "`model` makes no path that can be asked for");
+    let mut parts = uri.clone().into_parts();
+    let path = match &settings.base {
+        Some(base) => {
+            parts.scheme = Some(base.scheme.clone());
+            parts.authority = Some(base.authority.clone());
+            format!("{}{path}", base.prefix)
+        }
+        None => path.to_owned(),
+    };
+    parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(wrong)?);
+    let wrong = |_| ChatError::new(StatusCode::BAD_REQUEST, "the request has no right target");
+    Uri::from_parts(parts).map_err(wrong)
+}

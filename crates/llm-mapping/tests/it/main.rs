@@ -1,0 +1,6 @@
+//! The layer as a service.
+#![cfg(test)]
+
+mod cases;
+mod exchange;
+mod streams;

@@ -1,0 +1,207 @@
+//! Streams: `tests/cases/*/stream.json`.
+//!
+//! | member | what |
+//! |---|---|
+//! | `events` | the provider's events: a text is a `data:` event, an object with `event` and `data` one with a name, a `raw` text stands as it is |
+//! | `lines` | instead of events: one JSON text a line |
+//! | `usage` | the caller asks for the usage; default no |
+//! | `content_type` | default `text/event-stream` |
+//! | `chunks` | what the caller gets: `id`, `created` and `model` stand in `head` and are in each of them; a text stands as it is |
+//! | `end` | `[DONE]` by default; or the `error` that ends it |
+//! | `status_out`, `error` | the answer where the first event is an error |
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::cases::{PROVIDERS, cases, name_of};
+use crate::exchange::{Scripted, Told, assert_like, exchange, layer};
+
+fn asked(case: &Value) -> Value {
+    let usage = case["usage"].as_bool().unwrap_or(false);
+    json!({
+        "model": "M", "messages": [{"role": "user", "content": "Hi"}], "stream": true,
+        "stream_options": {"include_usage": usage},
+    })
+}
+
+/// The bytes of the provider's stream, with these line ends.
+fn stream(case: &Value, line_end: &str) -> String {
+    let mut text = String::new();
+    if let Some(lines) = case["lines"].as_array() {
+        for line in lines {
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+        return text;
+    }
+    for event in case["events"].as_array().expect("events or lines") {
+        if let Some(raw) = event["raw"].as_str() {
+            text.push_str(&raw.replace('\n', line_end));
+            continue;
+        }
+        if let Some(name) = event["event"].as_str() {
+            text.push_str(&format!("event: {name}{line_end}"));
+        }
+        let data = match (event.get("event"), event) {
+            (Some(_), event) => event["data"].to_string(),
+            (None, Value::String(text)) => text.clone(),
+            (None, event) => event.to_string(),
+        };
+        text.push_str(&format!("data: {data}{line_end}{line_end}"));
+    }
+    text
+}
+
+/// What the events of an answer hold; the last one may be `[DONE]`.
+fn told_events(told: &Told, name: &str) -> Vec<Value> {
+    let text = std::str::from_utf8(&told.body).unwrap();
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let events = text.split_terminator("\n\n").map(|event| {
+        let data = event
+            .strip_prefix("data: ")
+            .unwrap_or_else(|| panic!("{name}: {event}"));
+        serde_json::from_str(data).unwrap_or_else(|_| data.into())
+    });
+    events.collect()
+}
+
+fn expected_events(case: &Value) -> Vec<Value> {
+    let mut events = Vec::new();
+    let usage = case["usage"].as_bool().unwrap_or(false);
+    for chunk in case["chunks"].as_array().expect("chunks") {
+        let mut event = Map::new();
+        for (name, value) in case["head"].as_object().into_iter().flatten() {
+            event.insert(name.clone(), value.clone());
+        }
+        if !event.is_empty() {
+            event.insert("object".to_owned(), "chat.completion.chunk".into());
+            if usage {
+                event.insert("usage".to_owned(), Value::Null);
+            }
+        }
+        match chunk {
+            Value::Object(members) => {
+                // Short for one choice.
+                if let Some(delta) = members.get("delta") {
+                    let index = members.get("index").cloned().unwrap_or_else(|| 0.into());
+                    let reason = members.get("finish_reason").cloned().unwrap_or(Value::Null);
+                    let choice = json!({"index": index, "delta": delta, "finish_reason": reason});
+                    event.insert("choices".to_owned(), json!([choice]));
+                } else {
+                    event.extend(members.clone());
+                }
+                events.push(Value::Object(event));
+            }
+            other => events.push(other.clone()),
+        }
+    }
+    match case.get("end") {
+        None => events.push("[DONE]".into()),
+        Some(error) => events.push(json!({ "error": error })),
+    }
+    events
+}
+
+fn check(told: &Told, case: &Value, name: &str) {
+    if let Some(error) = case.get("error") {
+        assert_eq!(told.status.as_u16(), case["status_out"], "{name}");
+        assert_like(&told.json(), &json!({ "error": error }), name);
+        return;
+    }
+    assert_eq!(told.status, 200, "{name}: {:?}", told.body);
+    assert_eq!(told.headers["content-type"], "text/event-stream", "{name}");
+    assert_like(
+        &Value::Array(told_events(told, name)),
+        &Value::Array(expected_events(case)),
+        name,
+    );
+}
+
+fn content_type(case: &Value) -> &str {
+    case["content_type"].as_str().unwrap_or("text/event-stream")
+}
+
+#[tokio::test]
+async fn streams_become_chunks_whatever_their_line_ends_and_cuts() {
+    let mut count = 0;
+    for provider in PROVIDERS {
+        for case in cases(provider, "stream") {
+            let name = name_of(provider, &case);
+            let layer = layer(provider);
+            for line_end in ["\n", "\r\n", "\r"] {
+                let whole = Bytes::from(stream(&case, line_end));
+                let mut answer = Scripted::typed(content_type(&case), whole.clone());
+                check(
+                    &exchange(&layer, &asked(&case), answer.clone()).await,
+                    &case,
+                    &name,
+                );
+                // Each byte by itself, and with one line end each place where it can be cut in two.
+                answer.chunks = (0..whole.len()).map(|at| whole.slice(at..=at)).collect();
+                check(
+                    &exchange(&layer, &asked(&case), answer.clone()).await,
+                    &case,
+                    &name,
+                );
+                for cut in (1..whole.len()).filter(|_| line_end == "\n") {
+                    answer.chunks = vec![whole.slice(..cut), whole.slice(cut..)];
+                    check(
+                        &exchange(&layer, &asked(&case), answer.clone()).await,
+                        &case,
+                        &name,
+                    );
+                }
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_or_ends_anywhere_ends_with_an_error() {
+    for provider in PROVIDERS {
+        for case in cases(provider, "stream") {
+            if case.get("end").is_some() || case.get("error").is_some() {
+                continue;
+            }
+            let name = name_of(provider, &case);
+            let whole = Bytes::from(stream(&case, "\n"));
+            let layer = layer(provider);
+            let complete = exchange(
+                &layer,
+                &asked(&case),
+                Scripted::typed(content_type(&case), whole.clone()),
+            )
+            .await;
+            for cut in 0..whole.len() {
+                for breaks in [true, false] {
+                    let mut answer = Scripted::typed(content_type(&case), whole.slice(..cut));
+                    answer.breaks = breaks;
+
+                    let told = exchange(&layer, &asked(&case), answer).await;
+
+                    let name = format!("{name}: cut at {cut}, breaks: {breaks}");
+                    if told.status != 200 {
+                        assert_eq!(told.status, 502, "{name}");
+                        assert!(told.json()["error"]["code"].is_string(), "{name}");
+                        continue;
+                    }
+                    let events = told_events(&told, &name);
+                    let last = events.last().unwrap();
+                    if last == "[DONE]" {
+                        // All that was missing meant nothing.
+                        assert_eq!(events, told_events(&complete, &name), "{name}");
+                    } else {
+                        assert!(last["error"]["code"].is_string(), "{name}: {last}");
+                        let count = events
+                            .iter()
+                            .filter(|event| event.get("error").is_some())
+                            .count();
+                        assert_eq!(count, 1, "{name}");
+                    }
+                }
+            }
+        }
+    }
+}
