@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use portcullis::Stack;
 use portcullis::gateway_error::{ConfigFile, InvalidConfig};
+use portcullis::health_check::{Check, Health, PoolConfig, PoolSettings, State};
 use portcullis::param_mapping::Mapping;
 use serde::Deserialize;
 
@@ -46,13 +47,16 @@ pub(crate) enum LogForm {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
-    /// None: the embedded one.
+    /// Where `/livez`, `/readyz` and the others are; none: where the gateway listens.
+    pub(crate) admin: Option<SocketAddr>,
+    /// None: the pool of the stack, or the embedded one.
     pub(crate) upstream: Option<Upstream>,
     pub(crate) max_request_bytes: u64,
     pub(crate) connect_timeout: Duration,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) shutdown: Shutdown,
-    pub(crate) health_check: Option<portcullis::health_check::Config>,
+    /// What monitors, the pool and the own endpoints are made of.
+    pub(crate) config: portcullis::Config,
     pub(crate) stack: Stack,
     /// The one of the stack, to give to a stack that runs.
     pub(crate) mapping: Mapping,
@@ -63,13 +67,23 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    admin: Option<Admin>,
     upstream: Option<String>,
+    /// Several endpoints in place of one: the section `pool` of the stack.
+    upstreams: Option<PoolConfig>,
     max_request_bytes: Option<u64>,
     #[serde(default, with = "humantime_serde")]
     connect_timeout: Option<Duration>,
     ca_file: Option<PathBuf>,
     shutdown: Option<Shutdown>,
     stack: Option<portcullis::Config>,
+}
+
+/// A listener of its own for what the gateway says of itself.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Admin {
+    listen: SocketAddr,
 }
 
 /// How the gateway ends.
@@ -109,8 +123,13 @@ impl Settings {
     fn check(file: File, defaults: File) -> Result<Self, InvalidConfig> {
         let missing = |field: &'static str| move || InvalidConfig::new(field, "is missing");
         let upstream = file.upstream.as_deref().map(Upstream::new).transpose();
-        let config = file.stack.or(defaults.stack).unwrap_or_default();
-        let health_check = config.health_check.clone();
+        let upstream = upstream.map_err(|message| InvalidConfig::new("upstream", message))?;
+        let mut config = file.stack.or(defaults.stack).unwrap_or_default();
+        add_upstreams(&mut config, file.upstreams)?;
+        if upstream.is_some() && config.pool.is_some() {
+            let message = "must not be there where several endpoints are";
+            return Err(InvalidConfig::new("upstream", message));
+        }
         let mapping = Mapping::try_from(config.param_mapping.clone())
             .map_err(|mistake| mistake.within("param_mapping").within("stack"))?;
         let shutdown = file
@@ -124,13 +143,14 @@ impl Settings {
                 .listen
                 .or(defaults.listen)
                 .ok_or_else(missing("listen"))?,
-            upstream: upstream.map_err(|message| InvalidConfig::new("upstream", message))?,
+            admin: file.admin.map(|admin| admin.listen),
+            upstream,
             max_request_bytes: max_request_bytes.ok_or_else(missing("max_request_bytes"))?,
             connect_timeout: connect_timeout.ok_or_else(missing("connect_timeout"))?,
             ca_file: file.ca_file,
             shutdown,
-            health_check,
-            stack: Stack::try_from(config).map_err(|mistake| mistake.within("stack"))?,
+            stack: stack_of(&config).map_err(|mistake| mistake.within("stack"))?,
+            config,
             mapping,
         })
     }
@@ -143,9 +163,54 @@ impl Settings {
             let upstream =
                 Upstream::new(url).map_err(|message| format!("--upstream: {message}"))?;
             self.upstream = Some(upstream);
+            self.config.pool = None;
         }
         Ok(self)
     }
+}
+
+/// The name of the one check that the gateway has: that calls may go somewhere.
+pub(crate) const UPSTREAM: &str = "upstream";
+
+fn add_upstreams(
+    config: &mut portcullis::Config,
+    upstreams: Option<PoolConfig>,
+) -> Result<(), InvalidConfig> {
+    let Some(upstreams) = upstreams else {
+        return Ok(());
+    };
+    let within = |mistake: InvalidConfig| mistake.within("upstreams");
+    check_urls(&upstreams).map_err(within)?;
+    let _checked = PoolSettings::try_from(&upstreams).map_err(within)?;
+    if upstreams.endpoints.is_empty() && upstreams.names.is_empty() {
+        let message = "must have endpoints or names, and has neither";
+        return Err(within(InvalidConfig::whole(message)));
+    }
+    if config.pool.is_some() {
+        let message = "must not be there where stack.pool is";
+        return Err(within(InvalidConfig::whole(message)));
+    }
+    config.pool = Some(upstreams);
+    Ok(())
+}
+
+/// What is a base URL for a pool may be none for a gateway.
+fn check_urls(pool: &PoolConfig) -> Result<(), InvalidConfig> {
+    for (index, endpoint) in pool.endpoints.iter().enumerate() {
+        let mistake = |message| InvalidConfig::new("url", message).within_index(index);
+        let checked = Upstream::new(&endpoint.url).map_err(mistake);
+        checked.map_err(|mistake| mistake.within("endpoints"))?;
+    }
+    Ok(())
+}
+
+fn stack_of(config: &portcullis::Config) -> Result<Stack, InvalidConfig> {
+    // What makes the check of this name comes when the gateway starts.
+    config.endpoints([Check::health(UPSTREAM, Health::fixed(State::Up))])?;
+    if let Some(pool) = &config.pool {
+        check_urls(pool).map_err(|mistake| mistake.within("pool"))?;
+    }
+    Stack::try_from(config.clone())
 }
 
 const DEFAULT: &str = include_str!("default.yaml");
@@ -195,6 +260,26 @@ mod tests {
             (
                 "stack:\n  health_check:\n    fall: 0",
                 "line 3, column 5: stack.health_check.fall: must be at least 1, is 0",
+            ),
+            (
+                "upstreams: {endpoints: [{url: http://a}, {url: http://b?c=d}]}",
+                "line 1, column 43: upstreams.endpoints[1].url: must not hold a query",
+            ),
+            (
+                "upstreams:\n  mode: wait\n  names: [{host: a, port: 80}]",
+                "line 1, column 1: upstreams.wait_limit: must be there where mode is wait",
+            ),
+            (
+                "upstreams: {}",
+                "line 1, column 1: upstreams: must have endpoints or names, and has neither",
+            ),
+            (
+                "upstream: http://a\nupstreams: {endpoints: [{url: http://b}]}",
+                "line 1, column 1: upstream: must not be there where several endpoints are",
+            ),
+            (
+                "stack:\n  health_endpoints: {checks: {orders: {required: false}}}",
+                "line 2, column 31: stack.health_endpoints.checks.orders: no such check",
             ),
         ] {
             assert_eq!(read(text).map(|_| ()).unwrap_err(), expected, "{text}");

@@ -1,9 +1,9 @@
 //! What a gateway changes in a message that it forwards (RFC 9110, sections 7.2 and 7.6).
 
-use axum::extract::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{Response, Version};
+use http::{Request, Response, Version};
+use portcullis::health_check::Target;
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -23,30 +23,29 @@ impl Upstream {
         let uri: Uri = url
             .parse()
             .map_err(|error| format!("is not a URL: {error}"))?;
-        let parts = uri.into_parts();
-        let scheme = parts
-            .scheme
-            .filter(|scheme| matches!(scheme.as_str(), "http" | "https"));
-        let (Some(scheme), Some(authority)) = (scheme, parts.authority) else {
+        let known = matches!(uri.scheme_str(), Some("http" | "https"));
+        let Some(target) = Target::new(uri).filter(|_| known) else {
             return Err("must start with http:// or https://, and a host".to_owned());
         };
-        if authority.as_str().contains('@') {
+        if target.host().as_str().contains('@') {
             return Err("must not hold credentials".to_owned());
         }
-        let path = parts
-            .path_and_query
-            .unwrap_or(PathAndQuery::from_static("/"));
-        if path.query().is_some() {
+        if target.url().query().is_some() {
             return Err("must not hold a query".to_owned());
         }
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|error| error.to_string())?;
-        let prefix = path.path().trim_end_matches('/').to_owned();
-        Ok(Self {
-            scheme,
-            authority,
-            prefix,
-            host,
-        })
+        Ok(Self::of(&target))
+    }
+
+    /// Takes an endpoint of a pool.
+    pub(crate) fn of(target: &Target) -> Self {
+        let (url, host) = (target.url(), target.host());
+        Self {
+            scheme: url.scheme().cloned().unwrap_or(Scheme::HTTP),
+            authority: url.authority().unwrap_or(host).clone(),
+            prefix: url.path().trim_end_matches('/').to_owned(),
+            host: HeaderValue::from_str(host.as_str())
+                .expect("an authority is visible ASCII, which a field may hold"),
+        }
     }
 
     /// Returns the base URL.
@@ -54,8 +53,8 @@ impl Upstream {
         format!("{}://{}{}", self.scheme, self.authority, self.prefix)
     }
 
-    /// Makes a request of ours of the caller's: the upstream's URL, and nothing that was meant for this hop alone.
-    pub(crate) fn address(&self, mut request: Request) -> Request {
+    /// Gives a request the URL and the host of the upstream.
+    pub(crate) fn address<B>(&self, mut request: Request<B>) -> Request<B> {
         let path = request
             .uri()
             .path_and_query()
@@ -69,13 +68,19 @@ impl Upstream {
         if let Ok(uri) = Uri::from_parts(uri) {
             *request.uri_mut() = uri;
         }
-        let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
-        let headers = request.headers_mut();
-        remove_hop_by_hop(headers);
-        headers.insert(header::HOST, self.host.clone());
-        add_via(headers, version);
+        let host = self.host.clone();
+        request.headers_mut().insert(header::HOST, host);
         request
     }
+}
+
+/// Makes a request of ours of the caller's: without what was meant for this hop alone.
+pub(crate) fn request<B>(mut request: Request<B>) -> Request<B> {
+    let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
+    let headers = request.headers_mut();
+    remove_hop_by_hop(headers);
+    add_via(headers, version);
+    request
 }
 
 /// Removes from an answer what was meant for the hop behind us alone, and says that it came through us.
@@ -140,7 +145,7 @@ mod tests {
             .body(Body::empty())
             .unwrap();
 
-        let request = upstream.address(request);
+        let request = upstream.address(super::request(request));
 
         assert_eq!(
             request.uri(),

@@ -10,6 +10,7 @@ mod forward;
 mod limit;
 mod reload;
 mod serve;
+mod upstream;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::processes::{Process, folder, free_port, gateway, gateway_binary, gateway_with, python};
 
-async fn ask(
+pub(crate) async fn ask(
     method: Method,
     url: &str,
     headers: &[(&str, &str)],

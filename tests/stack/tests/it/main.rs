@@ -6,6 +6,7 @@
 
 mod clients;
 mod gateway;
+mod gateway_pool;
 mod grpc_health;
 mod nginx;
 mod pools;

@@ -1,0 +1,152 @@
+//! The gateway over several endpoints, and what it says of itself.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use portcullis_faulty_upstream::{FaultyUpstream, Plan};
+
+use crate::gateway::ask;
+use crate::processes::{folder, free_port, gateway, gateway_binary, listening};
+
+/// Three endpoints, of which one is not there and one answers 502; and the name of a fourth that is the third again.
+fn settings(
+    test: &str,
+    dead: u16,
+    bad: &FaultyUpstream,
+    good: &FaultyUpstream,
+    admin: u16,
+) -> PathBuf {
+    let port = good
+        .url()
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .trim_end_matches('/')
+        .to_owned();
+    let file = folder(test).join("gateway.yaml");
+    let text = format!(
+        r#"
+admin: {{listen: "127.0.0.1:{admin}"}}
+upstreams:
+  panic_threshold: 0
+  endpoints:
+    - {{url: "http://127.0.0.1:{dead}", name: dead, weight: 2}}
+    - {{url: "{bad}", name: bad}}
+    - {{url: "{good}", name: good}}
+  names: [{{host: localhost, port: {port}}}]
+stack:
+  retry: {{max_attempts: 4, backoff: {{base: 1ms, max: 1ms}}, budget: none}}
+  health_check:
+    path: /__faulty/health
+    interval: 50ms
+    outlier_detection: {{consecutive_gateway_failures: 1, max_ejection_percent: 100, return_on_check: false}}
+  health_endpoints: {{details: true}}
+"#,
+        bad = bad.url(),
+        good = good.url(),
+    );
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn check(file: &Path) -> Output {
+    let mut command = Command::new(gateway_binary());
+    command.arg("--check-config").arg("--config").arg(file);
+    command.output().unwrap()
+}
+
+async fn get(url: &str) -> (StatusCode, String) {
+    let (head, body) = ask(Method::GET, url, &[], "").await;
+    (head.status, body)
+}
+
+#[tokio::test]
+async fn several_upstreams_from_one_file_are_one_that_answers() {
+    let bad = Plan::new(1).status(StatusCode::BAD_GATEWAY, 1.0);
+    let bad = FaultyUpstream::builder().plan(bad).start().await.unwrap();
+    let good = FaultyUpstream::builder().start().await.unwrap();
+    let admin = free_port();
+    let file = settings("gateway_pool", free_port(), &bad, &good, admin);
+    let said = check(&file);
+    assert!(
+        said.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said.stderr)
+    );
+
+    let (_gateway, url) = gateway(&["--config", file.to_str().unwrap()]);
+    listening(admin).await;
+    for call in 0..100 {
+        let (status, body) = get(&format!("{url}/orders/{call}")).await;
+        assert_eq!(status, 200, "{call}: {body}");
+    }
+
+    assert_eq!(bad.ledger().totals().begun, 1, "the first 502 ejects it");
+    let admin = format!("http://127.0.0.1:{admin}");
+    for path in ["/livez", "/readyz", "/readyz/upstream"] {
+        assert_eq!(get(&format!("{admin}{path}")).await.0, 200, "{path}");
+    }
+    assert_eq!(
+        get(&format!("{admin}/orders")).await.0,
+        404,
+        "no calls there"
+    );
+    let (_, body) = get(&format!("{url}/livez")).await;
+    assert!(
+        body.contains("/livez"),
+        "the upstream answers where the calls go: {body}"
+    );
+
+    good.shutdown().await;
+    let refused = async {
+        loop {
+            let (status, body) = get(&format!("{admin}/readyz/upstream")).await;
+            if status == 503 {
+                return body;
+            }
+        }
+    };
+    let body = tokio::time::timeout(Duration::from_secs(30), refused)
+        .await
+        .unwrap();
+    assert!(body.contains("no calls may go to any of"), "{body}");
+    assert!(!body.contains("any of 3 "), "those of the name too: {body}");
+    assert_eq!(get(&format!("{url}/orders")).await.0, 503);
+    assert_eq!(
+        get(&format!("{admin}/livez")).await.0,
+        200,
+        "no reason to restart it"
+    );
+}
+
+#[test]
+fn a_mistake_in_the_pool_is_told_with_line_and_field() {
+    let file = folder("gateway_pool_mistakes").join("bad.yaml");
+    for (text, message) in [
+        (
+            "upstreams:\n  endpoints:\n    - {url: \"http://a\"}\n    - {url: \"http://b\", weight: 0}\n",
+            "line 4, column 25: upstreams.endpoints[1].weight: must be at least 1, is 0",
+        ),
+        (
+            "stack:\n  health_endpoints:\n    exclude: [orders]\n",
+            "line 3, column 15: stack.health_endpoints.exclude[0]: no such check",
+        ),
+        (
+            "upstreams: {endpoints: [{url: \"http://a\"}]}\nstack:\n  health_check:\n    gate: {mode: observe}\n",
+            "line 4, column 5: stack.health_check.gate: must not be there where pool is",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+
+        let said = check(&file);
+
+        let stderr = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(2), "{stderr}");
+        assert!(
+            stderr.contains(&format!("{}: {message}", file.display())),
+            "{stderr}"
+        );
+    }
+}
