@@ -56,7 +56,7 @@ pub(super) fn events(snapshot: &Snapshot) -> Bytes {
 pub(super) fn summary(snapshot: &Snapshot) -> String {
     let all = snapshot.groups.iter().map(|group| group.rows.len()).sum();
     let usable: usize = snapshot.groups.iter().map(Group::usable).sum();
-    let mut summary = format!("calls go to {usable} of {}", endpoints(all));
+    let mut summary = format!("Calls go to {usable} of {}", endpoints(all));
     let others = snapshot.groups.iter().flat_map(|group| {
         let rows = group.rows.iter().filter(|row| !row.facts.usable);
         rows.map(move |row| {
@@ -90,7 +90,7 @@ fn rows(html: &mut Html, snapshot: &Snapshot) {
             .text(name)
             .raw("\">\n<table>\n<caption><b>")
             .text(name)
-            .raw("</b> ")
+            .raw("</b>: ")
             .text(&format!(
                 "calls go to {} of {}",
                 group.usable(),
@@ -140,17 +140,15 @@ fn endpoint(html: &mut Html, snapshot: &Snapshot, upstream: &str, row: &Row) {
 fn state(html: &mut Html, snapshot: &Snapshot, row: &Row) {
     let facts = &row.facts;
     let condition = facts.condition();
-    let (class, sign) = match condition.tone() {
-        Tone::Good => ("good", "✓"),
-        Tone::Neutral => ("neutral", "?"),
-        Tone::Warning => ("warning", "!"),
-        Tone::Bad => ("bad", "✗"),
+    let class = match condition.tone() {
+        Tone::Good => "good",
+        Tone::Neutral => "neutral",
+        Tone::Warning => "warning",
+        Tone::Bad => "bad",
     };
     html.raw("<td><span class=\"")
         .raw(class)
-        .raw("\"><span aria-hidden=\"true\">")
-        .raw(sign)
-        .raw("</span> ")
+        .raw("\">")
         .raw(condition.word())
         .raw("</span>");
     if let Some(since) = facts.since() {

@@ -8,10 +8,10 @@
   // The words of the server.
   const words = seconds => {
     const minutes = Math.floor(seconds / 60), hours = Math.floor(seconds / 3600), days = Math.floor(seconds / 86400);
-    if (minutes === 0) return `${seconds} s`;
-    if (hours === 0) return `${minutes} min ${seconds % 60} s`;
-    if (days === 0) return `${hours} h ${minutes % 60} min`;
-    return `${days} d ${hours % 24} h`;
+    if (minutes === 0) return `${seconds}\u00a0s`;
+    if (hours === 0) return `${minutes}\u00a0min ${seconds % 60}\u00a0s`;
+    if (days === 0) return `${hours}\u00a0h ${minutes % 60}\u00a0min`;
+    return `${days}\u00a0d ${hours % 24}\u00a0h`;
   };
   const tell = (where, text) => { if (where.textContent !== text) where.textContent = text; };
   const tick = () => {

@@ -144,6 +144,6 @@ fn own_headers(
 }
 
 /// The policy of the page. The hashes are those of what stands on it; a test counts them again.
-const OWN_ONLY: &str = "default-src 'none'; style-src 'sha256-1UoVpHjAJ+R5gN1hIyyT8rnPeplHNZRk4lY3619AYFI='; script-src 'sha256-jxF+edcuZ/pzbaDsh8kZka//ky9G72MGl73jRqDHiKU='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const OWN_ONLY: &str = "default-src 'none'; style-src 'sha256-nqr6hTG7kVgCnj6QSZdQLtTdOQQ2a+b3Ooi+MBDU4jo='; script-src 'sha256-NiJbtZ0rwoQu4TwdqSpbHbxHhw56lxgTHuihG8dhhQc='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// That of every other answer.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";

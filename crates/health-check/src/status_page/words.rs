@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers as people read them, with no line end between them and their units.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ pub(super) fn time(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match (minutes, hours, days) {
-        (0, ..) => format!("{seconds} s"),
-        (_, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (.., 0) => format!("{hours} h {} min", minutes % 60),
-        _ => format!("{days} d {} h", hours % 24),
+        (0, ..) => format!("{seconds}\u{a0}s"),
+        (_, 0, _) => format!("{minutes}\u{a0}min {}\u{a0}s", seconds % 60),
+        (.., 0) => format!("{hours}\u{a0}h {}\u{a0}min", minutes % 60),
+        _ => format!("{days}\u{a0}d {}\u{a0}h", hours % 24),
     }
 }
 
@@ -20,7 +20,7 @@ pub(super) fn time(time: Duration) -> String {
 pub(super) fn latency(latency: Duration) -> String {
     let micros = latency.as_micros();
     let (value, unit) = match micros {
-        ..1_000 => return format!("{micros} µs"),
+        ..1_000 => return format!("{micros}\u{a0}µs"),
         1_000..1_000_000 => (latency.as_secs_f64() * 1e3, "ms"),
         _ => (latency.as_secs_f64(), "s"),
     };
@@ -29,12 +29,12 @@ pub(super) fn latency(latency: Duration) -> String {
         ..99.95 => 1,
         _ => 0,
     };
-    format!("{value:.digits$} {unit}")
+    format!("{value:.digits$}\u{a0}{unit}")
 }
 
 /// A share in per cent.
 pub(super) fn share(part: u64, total: u64) -> String {
-    format!("{:.1} %", 100.0 * part as f64 / total.max(1) as f64)
+    format!("{:.1}\u{a0}%", 100.0 * part as f64 / total.max(1) as f64)
 }
 
 /// Why it failed: the kind, and the details.
@@ -51,6 +51,10 @@ pub(super) fn count(number: u64, one: &str, more: &str) -> String {
 mod tests {
     use super::*;
 
+    fn spaced(text: &str) -> String {
+        text.replace('\u{a0}', " ")
+    }
+
     #[test]
     fn times_have_two_units() {
         for (seconds, expected) in [
@@ -63,7 +67,8 @@ mod tests {
             (86400, "1 d 0 h"),
             (1_000_000, "11 d 13 h"),
         ] {
-            assert_eq!(time(Duration::from_secs(seconds)), expected, "{seconds}");
+            let time = spaced(&time(Duration::from_secs(seconds)));
+            assert_eq!(time, expected, "{seconds}");
         }
     }
 
@@ -80,13 +85,17 @@ mod tests {
             (1_000_000, "1.00 s"),
             (61_000_000, "61.0 s"),
         ] {
-            assert_eq!(latency(Duration::from_micros(micros)), expected, "{micros}");
+            let latency = spaced(&latency(Duration::from_micros(micros)));
+            assert_eq!(latency, expected, "{micros}");
         }
     }
 
     #[test]
     fn shares_and_counts_are_said_as_people_say_them() {
-        assert_eq!([share(0, 0), share(1, 3)], ["0.0 %", "33.3 %"]);
+        assert_eq!(
+            [share(0, 0), share(1, 3)].map(|share| spaced(&share)),
+            ["0.0 %", "33.3 %"]
+        );
         assert_eq!(
             [count(1, "probe", "probes"), count(2, "probe", "probes")],
             ["1 probe", "2 probes"]

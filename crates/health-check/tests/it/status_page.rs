@@ -78,7 +78,7 @@ async fn connections_share_the_places_and_see_changes_until_the_drain() {
     );
 
     health.force(Override::Drain);
-    live.until("calls go to 0 of 1 endpoint: orders / a is drained")
+    live.until("Calls go to 0 of 1 endpoint: orders / a is drained")
         .await;
     live.until("up to down").await;
 

@@ -1,7 +1,8 @@
 //! Whole stacks, with real servers and real clients.
 //!
-//! What needs nginx or Python says that it was left out where they are not there, and fails instead where
-//! `PORTCULLIS_WIRE=required` says that they must be.
+//! What needs nginx, Python or a browser says that it was left out where they are not there, and fails instead where
+//! `PORTCULLIS_WIRE=required` says that they must be. Pictures go to the folder that `PORTCULLIS_ARTEFACTS` names, else to
+//! `target/artefacts`.
 #![cfg(test)]
 
 mod clients;
@@ -18,6 +19,7 @@ mod retry_pools;
 mod retry_tonic;
 mod retry_uploads;
 mod stacks;
+mod status_page;
 mod timeout_http2;
 mod timeout_retry;
 mod timeout_tonic;

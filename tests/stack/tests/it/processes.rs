@@ -74,6 +74,35 @@ pub(crate) fn python(test: &str, module: &str, package: &str) -> Option<PathBuf>
     }
 }
 
+/// The folder of the npm packages that this `package.json` names: installed once, and anew when it is another.
+pub(crate) fn node_modules(test: &str, package: &str) -> Option<PathBuf> {
+    let npm = program("npm", test)?;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm");
+    let (modules, file) = (folder.join("node_modules"), folder.join("package.json"));
+    if modules.is_dir() && std::fs::read_to_string(&file).is_ok_and(|there| there == package) {
+        return Some(modules);
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(&file, package).unwrap();
+    let installed = Command::new(npm)
+        .args([
+            "install",
+            "--no-package-lock",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+        ])
+        .current_dir(&folder)
+        .output();
+    if installed.is_ok_and(|installed| installed.status.success()) {
+        return Some(modules);
+    }
+    // The next run tries again.
+    let _ = std::fs::remove_file(file);
+    leave_out(test, "the npm packages cannot be installed");
+    None
+}
+
 /// Says that a test is left out, and why; fails where nothing may be.
 pub(crate) fn leave_out(test: &str, reason: &str) {
     assert!(!is_required(), "{test}: {reason}");
