@@ -107,7 +107,7 @@ impl<'a> Chat<'a> {
         }
         let mut own = [None; TAKEN.len()];
         for (key, value) in json.members() {
-            let place = TAKEN.iter().position(|name| key.is(name));
+            let place = key.position(&TAKEN);
             let Some((name, place)) = place.and_then(|at| TAKEN.get(at).zip(own.get_mut(at)))
             else {
                 continue;
@@ -171,13 +171,13 @@ impl<'a> Chat<'a> {
     /// Returns the members that no table is asked about, as they came: all but the model.
     pub(crate) fn taken(&self) -> impl Iterator<Item = (Text<'a>, Json<'a>)> {
         let members = self.json.members();
-        members.filter(|(key, _)| TAKEN.iter().skip(1).any(|name| key.is(name)))
+        members.filter(|(key, _)| key.position(&TAKEN).is_some_and(|at| at > 0))
     }
 
     /// Returns the members that are left to the provider's table, in order: all that are not `null` and not taken apart here.
     pub(crate) fn params(&self) -> impl Iterator<Item = (Text<'a>, Json<'a>)> {
         let members = self.json.members();
-        members.filter(|(key, value)| !value.is_null() && !TAKEN.iter().any(|name| key.is(name)))
+        members.filter(|(key, value)| !value.is_null() && key.position(&TAKEN).is_none())
     }
 
     /// Returns what the system says, wherever it stands: one text each, none of them empty.

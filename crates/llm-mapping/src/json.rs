@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use portcullis_param_mapping::{
-    JsonItems, decode_json_string, json_items, json_type_name, read_json,
+    JsonItems, Jump, Jumps, decode_json_string, json_items_by, json_type_name, read_json,
+    read_json_jumps,
 };
 
 pub(crate) mod writer;
@@ -19,8 +20,19 @@ pub(crate) mod writer;
 /// assert!(reply.get("error").is_none());
 /// # Ok::<_, String>(())
 /// ```
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub struct Json<'a>(&'a str);
+#[derive(Clone, Copy)]
+pub struct Json<'a> {
+    text: &'a str,
+    /// Where it ends, if it is an object or an array, and where those in it do. Empty where that is not known.
+    jumps: &'a [Jump],
+}
+
+/// A long text that was checked, with the ends of all that is in it.
+#[derive(Debug)]
+pub(crate) struct Document<'t> {
+    text: &'t str,
+    jumps: Jumps,
+}
 
 /// A string in a JSON text: what stands between its quotes, with its escapes.
 #[derive(Clone, Copy, Default, Eq, PartialEq)]
@@ -33,6 +45,23 @@ struct Items<'a> {
     items: Option<JsonItems<'a>>,
 }
 
+// === impl Document ===
+
+impl<'t> Document<'t> {
+    pub(crate) fn parse(bytes: &'t [u8], what: &str) -> Result<Self, String> {
+        let mut jumps = Jumps::new();
+        let text = read_json_jumps(bytes, what, &mut jumps)?;
+        Ok(Self { text, jumps })
+    }
+
+    pub(crate) fn root(&self) -> Json<'_> {
+        Json {
+            text: self.text,
+            jumps: self.jumps.list(),
+        }
+    }
+}
+
 // === impl Json ===
 
 impl<'a> Json<'a> {
@@ -41,43 +70,44 @@ impl<'a> Json<'a> {
     /// # Errors
     /// When it is not UTF-8, not JSON (with its line and column), or nested deeper than 128 levels.
     pub fn parse(bytes: &'a [u8], what: &str) -> Result<Self, String> {
-        read_json(bytes, what).map(Self)
+        let text = read_json(bytes, what)?;
+        Ok(Self { text, jumps: &[] })
     }
 
     /// Returns the text of the value, as it came.
     #[must_use]
     pub const fn raw(self) -> &'a str {
-        self.0
+        self.text
     }
 
     /// Returns what it is, in words: `an object`.
     #[must_use]
     pub fn type_name(self) -> &'static str {
-        json_type_name(self.0)
+        json_type_name(self.text)
     }
 
     /// Says whether it is `null`.
     #[must_use]
     pub fn is_null(self) -> bool {
-        self.0 == "null"
+        self.text == "null"
     }
 
     /// Says whether it is an object.
     #[must_use]
     pub fn is_object(self) -> bool {
-        self.0.starts_with('{')
+        self.text.starts_with('{')
     }
 
     /// Says whether it is an array.
     #[must_use]
     pub fn is_array(self) -> bool {
-        self.0.starts_with('[')
+        self.text.starts_with('[')
     }
 
     /// Returns the boolean that it is.
     #[must_use]
     pub fn as_bool(self) -> Option<bool> {
-        match self.0 {
+        match self.text {
             "true" => Some(true),
             "false" => Some(false),
             _ => None,
@@ -87,14 +117,14 @@ impl<'a> Json<'a> {
     /// Returns the number that it is, where that is a whole one from 0 to 2^64 - 1.
     #[must_use]
     pub fn as_u64(self) -> Option<u64> {
-        self.0.parse().ok()
+        self.text.parse().ok()
     }
 
     /// Returns the number that it is, as near as a float comes.
     #[must_use]
     pub fn as_f64(self) -> Option<f64> {
-        match self.0.as_bytes().first() {
-            Some(b'-' | b'0'..=b'9') => self.0.parse().ok(),
+        match self.text.as_bytes().first() {
+            Some(b'-' | b'0'..=b'9') => self.text.parse().ok(),
             _ => None,
         }
     }
@@ -102,18 +132,18 @@ impl<'a> Json<'a> {
     /// Returns the string that it is.
     #[must_use]
     pub fn as_text(self) -> Option<Text<'a>> {
-        unquoted(self.0).map(Text)
+        unquoted(self.text).map(Text)
     }
 
     /// Returns the members of an object, in order, as they came; nothing for another value.
     pub fn members(self) -> impl Iterator<Item = (Text<'a>, Self)> {
         Items::of(self, self.is_object())
-            .map(|(key, value)| (Text(unquoted(key).unwrap_or_default()), Self(value)))
+            .map(|(key, value)| (Text(unquoted(key).unwrap_or_default()), value))
     }
 
     /// Returns the elements of an array, in order; nothing for another value.
     pub fn elements(self) -> impl Iterator<Item = Self> {
-        Items::of(self, self.is_array()).map(|(_, value)| Self(value))
+        Items::of(self, self.is_array()).map(|(_, value)| value)
     }
 
     /// Returns the member of this name; of several the last one. One that is `null` is none.
@@ -128,8 +158,7 @@ impl<'a> Json<'a> {
     pub fn pick<const N: usize>(self, names: [&str; N]) -> [Option<Self>; N] {
         let mut found = [None; N];
         for (key, value) in self.members() {
-            let place = names.iter().position(|name| key.is(name));
-            if let Some(place) = place.and_then(|place| found.get_mut(place)) {
+            if let Some(place) = key.position(&names).and_then(|at| found.get_mut(at)) {
                 *place = (!value.is_null()).then_some(value);
             }
         }
@@ -143,10 +172,18 @@ impl<'a> Json<'a> {
     }
 }
 
+impl PartialEq for Json<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Json<'_> {}
+
 impl fmt::Debug for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it is what people say to each other.
-        write!(f, "Json({}, {} bytes)", self.type_name(), self.0.len())
+        write!(f, "Json({}, {} bytes)", self.type_name(), self.text.len())
     }
 }
 
@@ -181,6 +218,15 @@ impl<'a> Text<'a> {
         escaped == text || (escaped.contains('\\') && self.decode() == text)
     }
 
+    /// Returns where in a list of texts it is.
+    pub(crate) fn position(self, texts: &[&str]) -> Option<usize> {
+        if self.0.contains('\\') {
+            let text = self.decode();
+            return texts.iter().position(|other| *other == text);
+        }
+        texts.iter().position(|other| *other == self.0)
+    }
+
     /// Says whether it is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
@@ -208,20 +254,26 @@ impl fmt::Debug for Text<'_> {
 impl<'a> Items<'a> {
     fn of(value: Json<'a>, is_kind: bool) -> Self {
         Self {
-            text: value.0,
-            items: json_items(value.0).filter(|_| is_kind),
+            text: value.text,
+            // The first is that of the value itself.
+            items: json_items_by(value.text, value.jumps.get(1..).unwrap_or_default())
+                .filter(|_| is_kind),
         }
     }
 }
 
 impl<'a> Iterator for Items<'a> {
     /// The key, empty in an array, and the value.
-    type Item = (&'a str, &'a str);
+    type Item = (&'a str, Json<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.items.as_mut()?.next()?;
+        let items = self.items.as_mut()?;
+        // If the value is an object or an array, its own are the next ones.
+        let jumps = items.jumps();
+        let item = items.next()?;
         let key = self.text.get(item.key)?;
-        Some((key, self.text.get(item.value)?))
+        let text = self.text.get(item.value)?;
+        Some((key, Json { text, jumps }))
     }
 }
 
@@ -290,7 +342,41 @@ mod tests {
         }
     }
 
+    fn nested() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::json!(1)),
+            "[\\[\\]{}\"]{0,3}".prop_map(Into::into)
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                proptest::collection::hash_map("[a-c]", inner, 0..3)
+                    .prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn a_document_is_walked_as_a_text_is(value in nested()) {
+            fn same(one: Json<'_>, other: Json<'_>) {
+                assert_eq!(one, other);
+                let members = one.members().zip(other.members());
+                for ((key, one), (other_key, other)) in members {
+                    assert_eq!(key, other_key);
+                    same(one, other);
+                }
+                assert_eq!(one.members().count(), other.members().count());
+                one.elements().zip(other.elements()).for_each(|(one, other)| same(one, other));
+                assert_eq!(one.elements().count(), other.elements().count());
+            }
+
+            let text = value.to_string();
+            let document = Document::parse(text.as_bytes(), "it").unwrap();
+
+            same(document.root(), Json::parse(text.as_bytes(), "it").unwrap());
+        }
+
         #[test]
         fn compact_json_is_what_serde_writes(value in proptest::collection::vec((r#"[a-z"\\ \n]{0,6}"#, 0..9_i32), 0..5)) {
             let value = serde_json::json!({"list": value, "text": " a { b "});

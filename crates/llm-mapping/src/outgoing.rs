@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -6,31 +7,32 @@ use portcullis_param_mapping::Report;
 
 use crate::json::writer::JsonWriter;
 use crate::message::{Message, ToolCall};
+use crate::provider::Provider;
 use crate::tables::{Policy, Tables, drop_param};
 use crate::{ChatError, Json, Text};
 
 /// What a provider writes of its request: the path, headers, its own members of the body, and parameters for its table.
 pub struct Outgoing {
-    provider: String,
+    provider: Arc<dyn Provider>,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     body: JsonWriter,
     params: JsonWriter,
     refuses_blank_stops: bool,
     pub(crate) report: Report,
-    tables: std::sync::Arc<Tables>,
+    tables: Arc<Tables>,
 }
 
 // === impl Outgoing ===
 
 impl Outgoing {
-    pub(crate) fn new(provider: &str, source: &Bytes, tables: std::sync::Arc<Tables>) -> Self {
+    pub(crate) fn new(provider: Arc<dyn Provider>, source: &Bytes, tables: Arc<Tables>) -> Self {
         let mut body = JsonWriter::with_source(source);
         body.begin_object();
         let mut params = JsonWriter::with_source(source);
         params.begin_object();
         Self {
-            provider: provider.to_owned(),
+            provider,
             path: String::new(),
             headers: HeaderMap::new(),
             body,
@@ -57,7 +59,7 @@ impl Outgoing {
     }
 
     /// Begins a parameter that the table sees as if the caller had sent it; its value comes next.
-    pub fn param(&mut self, name: &str) -> &mut JsonWriter {
+    pub fn param(&mut self, name: &'static str) -> &mut JsonWriter {
         self.params.key(name)
     }
 
@@ -69,9 +71,9 @@ impl Outgoing {
     pub fn unsupported(&mut self, name: &str, policy: Policy) -> Result<bool, ChatError> {
         match self.tables.policy(name).unwrap_or(policy) {
             Policy::Pass => Ok(true),
-            Policy::Reject => Err(ChatError::unsupported(name, &self.provider)),
+            Policy::Reject => Err(ChatError::unsupported(name, self.provider.name())),
             Policy::Drop => {
-                drop_param(name, &self.provider, &mut self.report);
+                drop_param(name, self.provider.name(), &mut self.report);
                 Ok(false)
             }
         }
@@ -89,7 +91,7 @@ impl Outgoing {
     /// The error for a part of a message that has no place here.
     pub fn unsupported_part(&self, message: &Message<'_>, part: &str) -> ChatError {
         let place = message.place(".content");
-        let provider = &self.provider;
+        let provider = self.provider.name();
         ChatError::invalid(place, format!("{part} is not supported by {provider}"))
             .code("unsupported_parameter")
     }
@@ -136,9 +138,9 @@ impl Outgoing {
         }
         for (key, value) in chat.params() {
             let name = key.decode();
-            let is_sent = self
-                .tables
-                .admit(&name, value, &self.provider, &mut self.report)?;
+            let is_sent =
+                self.tables
+                    .admit(&name, value, self.provider.name(), &mut self.report)?;
             if is_sent {
                 self.params.same_key(key).json(value);
             }
@@ -152,7 +154,7 @@ impl Outgoing {
         let is_kept = |stop: &&Text<'_>| !self.refuses_blank_stops || !stop.is_blank();
         let kept: Vec<_> = stops.iter().filter(is_kept).collect();
         if kept.len() < stops.len() {
-            drop_param("stop", &self.provider, &mut self.report);
+            drop_param("stop", self.provider.name(), &mut self.report);
         }
         if kept.is_empty() {
             return;

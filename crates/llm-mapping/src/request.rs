@@ -13,8 +13,9 @@ use portcullis_param_mapping::Report;
 use crate::collect::Unread;
 use crate::exchange::Asked;
 use crate::future::Turn;
+use crate::json::Document;
 use crate::provider::Authorization;
-use crate::{Chat, ChatError, Json, Outgoing};
+use crate::{Chat, ChatError, Outgoing};
 
 /// A request that can be sent.
 pub(crate) struct Prepared {
@@ -66,8 +67,9 @@ pub(crate) fn prepare(
         let message = "the body must come without a content coding";
         return Err(ChatError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
-    let json = Json::parse(body, "the body")
+    let document = Document::parse(body, "the body")
         .map_err(|reason| ChatError::new(StatusCode::BAD_REQUEST, reason))?;
+    let json = document.root();
     let mut chat = if provider.is_native() {
         Chat::parse_head(json)?
     } else {
@@ -77,7 +79,11 @@ pub(crate) fn prepare(
         chat.model = model.as_str().to_owned().into();
     }
 
-    let mut out = Outgoing::new(provider.name(), body, Arc::clone(&settings.tables));
+    let mut out = Outgoing::new(
+        Arc::clone(&settings.provider),
+        body,
+        Arc::clone(&settings.tables),
+    );
     out.param("model").string(&chat.model);
     provider.request(&chat, &mut out)?;
     let params = out.take_params(&chat)?;

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::number;
+use crate::scan::tape::{Jump, Jumps, Tape};
 use crate::scan::{check, plain};
 
 /// How deep arrays and objects may be nested.
@@ -40,6 +41,8 @@ pub struct Item {
 pub struct Items<'a> {
     cursor: Cursor<'a>,
     is_object: bool,
+    /// Where the objects and arrays in it end, as far as that is known.
+    jumps: &'a [Jump],
 }
 
 #[derive(Clone, Debug)]
@@ -91,7 +94,18 @@ pub fn items(text: &str) -> Option<Items<'_>> {
         bytes: text.as_bytes(),
         at: 1,
     };
-    Some(Items { cursor, is_object })
+    Some(Items {
+        cursor,
+        is_object,
+        jumps: &[],
+    })
+}
+
+/// The same, where is known where the objects and arrays in it end.
+#[must_use]
+pub fn items_by<'a>(text: &'a str, jumps: &'a [Jump]) -> Option<Items<'a>> {
+    let items = items(text)?;
+    Some(Items { jumps, ..items })
 }
 
 /// The text of a JSON string, which stands in its quotes.
@@ -150,14 +164,26 @@ pub(crate) fn find(text: &str, tokens: &[String]) -> Option<Range<usize>> {
 /// # Errors
 /// When they are not UTF-8, not JSON, or nested deeper than [`MAX_DEPTH`].
 pub fn read<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, String> {
+    read_to(bytes, what, &mut ())
+}
+
+/// The same, and where its objects and arrays end.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_jumps<'a>(bytes: &'a [u8], what: &str, jumps: &mut Jumps) -> Result<&'a str, String> {
+    read_to(bytes, what, jumps)
+}
+
+fn read_to<'a>(bytes: &'a [u8], what: &str, tape: &mut impl Tape) -> Result<&'a str, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| Invalid::Utf8.told(what))?;
-    let document = check(text).map_err(|invalid| invalid.told(what))?;
+    let document = check(text, tape).map_err(|invalid| invalid.told(what))?;
     Ok(slice(text, document))
 }
 
 /// A text that holds one valid JSON document, without the space around it.
 pub(crate) fn document(text: &str) -> Option<&str> {
-    Some(slice(text, check(text).ok()?))
+    Some(slice(text, check(text, &mut ()).ok()?))
 }
 
 /// Whether a text stands for this value. Numbers are compared as numbers, and the order of members does not count.
@@ -228,9 +254,23 @@ impl Iterator for Items<'_> {
             cursor.skip_space();
         }
         let start = cursor.at;
-        cursor.skip_value();
+        match (cursor.peek(), self.jumps.split_first()) {
+            (Some(b'{' | b'['), Some((jump, behind))) => {
+                cursor.at += jump.len;
+                self.jumps = behind.get(jump.inner..).unwrap_or_default();
+            }
+            _ => cursor.skip_value(),
+        }
         let value = start..cursor.at;
         Some(Item { key, value })
+    }
+}
+
+impl<'a> Items<'a> {
+    /// Where the objects and arrays end in what comes next, and behind it.
+    #[must_use]
+    pub const fn jumps(&self) -> &'a [Jump] {
+        self.jumps
     }
 }
 

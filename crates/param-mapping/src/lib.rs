@@ -238,7 +238,8 @@ pub use crate::generate::{Generate, Now};
 #[doc(hidden)]
 pub use crate::json::{
     Item as JsonItem, Items as JsonItems, decode_string as decode_json_string, items as json_items,
-    read as read_json, type_name as json_type_name,
+    items_by as json_items_by, read as read_json, read_jumps as read_json_jumps,
+    type_name as json_type_name,
 };
 pub use crate::layer::ParamMappingLayer;
 pub use crate::mapped::Mapped;
@@ -247,6 +248,11 @@ pub use crate::plan::{Base, DuplicateKeys, Unmapped};
 pub use crate::report::{Change, ChangeKind, Report};
 pub use crate::route::Route;
 pub use crate::rule::{OnError, Rule, Source};
+#[doc(hidden)]
+pub use crate::scan::{
+    plain as plain_json,
+    tape::{Jump, Jumps},
+};
 pub use crate::service::ParamMapping;
 pub use crate::transform::{
     Check, DataUri, Digest, Hmac, Kind, Limits, Line, Lookup, MergeAdjacent, Otherwise,

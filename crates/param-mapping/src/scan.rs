@@ -8,9 +8,11 @@ use crate::trie::Trie;
 
 mod items;
 mod plain;
+pub(crate) mod tape;
 
 use self::items::Items;
-pub(crate) use self::plain::plain;
+pub use self::plain::plain;
+use self::tape::Tape;
 
 /// What the pass found at one place of a [`Trie`]: spans in the text.
 #[derive(Clone, Debug, Default)]
@@ -70,8 +72,8 @@ pub(crate) fn scan(text: &str, trie: &Trie, root: usize) -> Result<Vec<Entry>, S
     }
 }
 
-/// Checks a text in which nothing is looked for; returns where in it the document is.
-pub(crate) fn check(text: &str) -> Result<Range<usize>, Invalid> {
+/// Checks a text in which nothing is looked for; returns where in it the document is, and tells the tape of its brackets.
+pub(crate) fn check(text: &str, tape: &mut impl Tape) -> Result<Range<usize>, Invalid> {
     static NOTHING: LazyLock<Trie> = LazyLock::new(|| Trie::new("", true));
     let mut scanner = Scanner {
         bytes: text.as_bytes(),
@@ -81,7 +83,7 @@ pub(crate) fn check(text: &str) -> Result<Range<usize>, Invalid> {
     };
     scanner.space();
     let start = scanner.at;
-    let outcome = scanner.skip(0);
+    let outcome = scanner.skip_to(0, tape);
     let end = scanner.at;
     scanner.space();
     match outcome {
@@ -184,6 +186,10 @@ impl Scanner<'_> {
 
     /// A value that no rule looks into.
     fn skip(&mut self, depth: usize) -> Result<(), Stop> {
+        self.skip_to(depth, &mut ())
+    }
+
+    fn skip_to(&mut self, depth: usize, tape: &mut impl Tape) -> Result<(), Stop> {
         // One bit for each open bracket: whether it is that of an object.
         let mut kinds = 0_u128;
         let mut open = 0;
@@ -194,12 +200,14 @@ impl Scanner<'_> {
                 }
                 Some(bracket @ (b'{' | b'[')) => {
                     deeper(depth + open)?;
+                    tape.open(self.at);
                     self.at += 1;
                     self.space();
                     let is_object = bracket == b'{';
                     // `]` and `}` are two behind their openers.
                     if self.peek() == Some(bracket + 2) {
                         self.at += 1;
+                        tape.close(self.at);
                     } else {
                         kinds = kinds << 1 | u128::from(is_object);
                         open += 1;
@@ -236,6 +244,7 @@ impl Scanner<'_> {
                     _ => return Err(SYNTAX),
                 }
                 self.at += 1;
+                tape.close(self.at);
                 kinds >>= 1;
                 open -= 1;
             }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::io::Write as _;
 
 use bytes::Bytes;
+use portcullis_param_mapping::plain_json;
 
 use super::{Json, Text};
 
@@ -74,10 +75,14 @@ impl JsonWriter {
         self.end(b']')
     }
 
-    /// Writes the name of a member, whose value comes next.
-    pub fn key(&mut self, name: &str) -> &mut Self {
-        self.string(name);
-        self.tail.push(b':');
+    /// Writes the name of a member, whose value comes next. It stands in the program, and has nothing in it that must be escaped.
+    pub fn key(&mut self, name: &'static str) -> &mut Self {
+        debug_assert_eq!(plain_json(name.as_bytes()), name.len(), "{name}");
+        self.comma();
+        self.tail.reserve(name.len() + 3);
+        self.tail.push(b'"');
+        self.tail.extend_from_slice(name.as_bytes());
+        self.tail.extend_from_slice(b"\":");
         self.needs_comma = false;
         self
     }
@@ -236,11 +241,8 @@ fn part_of(source: &Bytes, text: &str) -> Option<Bytes> {
 /// Writes a text as it must be between the quotes of a string.
 pub(crate) fn escape(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest
-        .iter()
-        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
-    {
-        let (plain, behind) = rest.split_at(at);
+    loop {
+        let (plain, behind) = rest.split_at(plain_json(rest).min(rest.len()));
         out.extend_from_slice(plain);
         let Some((&byte, behind)) = behind.split_first() else {
             return;
@@ -254,7 +256,6 @@ pub(crate) fn escape(text: &str, out: &mut Vec<u8>) {
         }
         rest = behind;
     }
-    out.extend_from_slice(rest);
 }
 
 #[cfg(test)]

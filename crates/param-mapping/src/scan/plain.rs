@@ -2,7 +2,8 @@
 
 /// How many bytes there are before one that means something inside a string: a quote, a backslash or a control character.
 #[inline]
-pub(crate) fn plain(text: &[u8]) -> usize {
+#[must_use]
+pub fn plain(text: &[u8]) -> usize {
     let mut rest = text;
     // Most strings end within a few words, and a word says where.
     let mut words = 0;

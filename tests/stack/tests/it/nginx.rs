@@ -17,15 +17,8 @@ use crate::processes::{Process, folder, free_port, listening, program};
 
 /// A real nginx, with these locations.
 async fn nginx(test: &str, locations: &str) -> Option<(Process, String)> {
-    let port = free_port();
-    let process = nginx_at(test, port, locations).await?;
-    Some((process, format!("http://127.0.0.1:{port}")))
-}
-
-/// The same at this port.
-pub(crate) async fn nginx_at(test: &str, port: u16, locations: &str) -> Option<Process> {
     let nginx = program("nginx", test)?;
-    let folder = folder(test);
+    let (folder, port) = (folder(test), free_port());
     let path = folder.display();
     let text = format!(
         "daemon off; master_process off; pid {path}/pid; error_log stderr error;\n\
@@ -46,7 +39,7 @@ pub(crate) async fn nginx_at(test: &str, port: u16, locations: &str) -> Option<P
         .unwrap();
     let process = Process(child);
     listening(port).await;
-    Some(process)
+    Some((process, format!("http://127.0.0.1:{port}")))
 }
 
 async fn call(method: Method, url: &str) -> Response<impl http_body::Body + use<>> {
