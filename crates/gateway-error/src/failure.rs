@@ -145,6 +145,25 @@ impl Failure {
         self.local
     }
 
+    /// Says whether this hop found that no connection could be opened: no address, no route, refused, too slow, no TLS. The request was not sent then.
+    #[must_use]
+    pub fn is_connect_failure(&self) -> bool {
+        self.local
+            && self.delivery == Delivery::NotSent
+            && matches!(
+                self.kind,
+                Some(
+                    ErrorKind::DnsTimeout
+                        | ErrorKind::DnsError
+                        | ErrorKind::DestinationIpUnroutable
+                        | ErrorKind::ConnectionRefused
+                        | ErrorKind::ConnectionTimeout
+                        | ErrorKind::TlsProtocolError
+                        | ErrorKind::TlsAlertReceived
+                )
+            )
+    }
+
     /// Returns the value of `error.type` in logs and metrics: the kind's token, else the name of the gRPC status, else the status.
     #[must_use]
     pub fn error_type(&self) -> &str {
@@ -170,6 +189,33 @@ impl fmt::Display for Failure {
             (None, Some(code), _) => write!(f, "the upstream answered {code}"),
             (None, None, Some(status)) => write!(f, "the upstream answered {status}"),
             (None, None, None) => f.write_str("the exchange failed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connect_failure_is_one_that_this_hop_found_before_it_sent_anything() {
+        let refused = Failure::new(ErrorKind::ConnectionRefused);
+        let tls = Failure::new(ErrorKind::TlsProtocolError);
+        for (failure, expected) in [
+            (refused, true),
+            (Failure::new(ErrorKind::DnsError), true),
+            (Failure::new(ErrorKind::ConnectionTimeout), true),
+            (tls.delivered(Delivery::NotSent), true),
+            (tls.delivered(Delivery::MaybeProcessed), false),
+            (refused.delivered(Delivery::MaybeProcessed), false),
+            (Failure::new(ErrorKind::ConnectionTerminated), false),
+            (Failure::new(ErrorKind::HttpResponseTimeout), false),
+            (
+                Failure::answered(StatusCode::BAD_GATEWAY, Some(ErrorKind::ConnectionRefused)),
+                false,
+            ),
+        ] {
+            assert_eq!(failure.is_connect_failure(), expected, "{failure:?}");
         }
     }
 }

@@ -130,7 +130,7 @@ impl RetryOn {
         match self {
             Self::GATEWAY_ERROR => lost() || sight.status.is_some_and(is_gateway_error),
             Self::SERVER_ERROR => lost() || sight.status.is_some_and(|code| code.is_server_error()),
-            Self::CONNECT_FAILURE => sight.failure.is_some_and(is_connect_failure),
+            Self::CONNECT_FAILURE => sight.failure.is_some_and(Failure::is_connect_failure),
             Self::REFUSED_STREAM => sight.failure.is_some_and(Failure::is_refused),
             Self::RESET => lost(),
             Self::RESET_BEFORE_REQUEST => sight.failure.is_some_and(never_left),
@@ -260,24 +260,6 @@ const fn is_gateway_error(status: StatusCode) -> bool {
     matches!(status.as_u16(), 502..=504)
 }
 
-/// Found here, before the connection was there.
-fn is_connect_failure(failure: &Failure) -> bool {
-    failure.is_local()
-        && failure.delivery() == Delivery::NotSent
-        && matches!(
-            failure.kind(),
-            Some(
-                ErrorKind::DnsTimeout
-                    | ErrorKind::DnsError
-                    | ErrorKind::DestinationIpUnroutable
-                    | ErrorKind::ConnectionRefused
-                    | ErrorKind::ConnectionTimeout
-                    | ErrorKind::TlsProtocolError
-                    | ErrorKind::TlsAlertReceived
-            )
-        )
-}
-
 /// The connection was gone before anything was written to it.
 pub(crate) fn never_left(failure: &Failure) -> bool {
     failure.is_local()
@@ -290,7 +272,7 @@ pub(crate) fn never_left(failure: &Failure) -> bool {
 /// a closed gate, a full limit, a bad certificate, a bad request.
 fn is_lost(failure: &Failure) -> bool {
     failure.is_local()
-        && (is_connect_failure(failure)
+        && (failure.is_connect_failure()
             || matches!(
                 failure.kind(),
                 Some(
