@@ -17,6 +17,8 @@ pub struct Chunks {
     out: BytesMut,
     choices: Vec<State>,
     usage: Option<Usage>,
+    /// What the next chunk of a choice tells.
+    logprobs: Option<(u64, Vec<u8>)>,
 }
 
 /// What is known of a choice.
@@ -37,6 +39,7 @@ impl Chunks {
             out: BytesMut::new(),
             choices: Vec::new(),
             usage: None,
+            logprobs: None,
         }
     }
 
@@ -98,6 +101,15 @@ impl Chunks {
     /// Tells a piece of why the model says nothing.
     pub fn refusal(&mut self, choice: u64, text: Text<'_>) {
         self.piece(choice, "refusal", text);
+    }
+
+    /// Tells how likely tokens were, as OpenAI has it in `logprobs.content`: an array, with the next chunk of the choice.
+    pub fn logprobs(&mut self, choice: u64, content: Json<'_>) {
+        self.role(choice);
+        let mut logprobs = JsonWriter::new();
+        logprobs.begin_object().key("content").json(content);
+        logprobs.key("refusal").raw("null").end_object();
+        self.logprobs = Some((choice, logprobs.into_bytes().into()));
     }
 
     /// Begins a call of a tool and returns its number in the choice. Without an id one is made.
@@ -274,7 +286,13 @@ impl Chunks {
         }
         out.extend_from_slice(br#","delta":{"#);
         delta(out);
-        out.extend_from_slice(br#"},"finish_reason":"#);
+        if let Some((_, logprobs)) = self.logprobs.take_if(|(of, _)| *of == choice) {
+            out.extend_from_slice(br#"},"logprobs":"#);
+            out.extend_from_slice(&logprobs);
+            out.extend_from_slice(br#","finish_reason":"#);
+        } else {
+            out.extend_from_slice(br#"},"finish_reason":"#);
+        }
         match finish_reason {
             None => out.extend_from_slice(b"null"),
             Some(reason) => {

@@ -231,15 +231,11 @@ impl Turn {
             return Err(body);
         };
         let parser = EventParser::new(framing).max_event_bytes(self.settings.max_event_bytes);
-        let mapper = self.settings.provider.events();
+        let mut mapper = self.settings.provider.events();
+        let mut chunks = Chunks::new(exchange);
+        mapper.begin(&parts.headers, &mut chunks);
         let secret = self.secret.take();
-        Ok(ChatStream::new(
-            body,
-            parser,
-            mapper,
-            Chunks::new(exchange),
-            secret,
-        ))
+        Ok(ChatStream::new(body, parser, mapper, chunks, secret))
     }
 
     /// What is known of the exchange once its answer begins.

@@ -1,4 +1,5 @@
 use crate::ChatError;
+use crate::json::writer::JsonWriter;
 use crate::json::{Json, Text};
 use crate::message::required_text;
 
@@ -80,6 +81,18 @@ impl<'a> Function<'a> {
             list.push(Self::parse(function, || format!("functions[{index}]"))?);
         }
         Ok(list)
+    }
+
+    /// Writes it as OpenAI has it: name, description and parameters, as far as they are given.
+    pub(crate) fn write(&self, out: &mut JsonWriter) {
+        out.begin_object().key("name").text(self.name);
+        if let Some(description) = self.description {
+            out.key("description").text(description);
+        }
+        if let Some(parameters) = self.parameters {
+            out.key("parameters").json(parameters);
+        }
+        out.end_object();
     }
 
     fn parse(json: Json<'a>, place: impl Fn() -> String) -> Result<Self, ChatError> {

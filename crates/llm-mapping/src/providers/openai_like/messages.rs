@@ -134,15 +134,8 @@ fn write_tools(chat: &Chat<'_>, dialect: Dialect, out: &mut Outgoing) -> Result<
             let body = out.body().key("tools").begin_array();
             for function in &chat.functions {
                 body.begin_object().key("type").string("function");
-                body.key("function").begin_object();
-                body.key("name").text(function.name);
-                if let Some(description) = function.description {
-                    body.key("description").text(description);
-                }
-                if let Some(parameters) = function.parameters {
-                    body.key("parameters").json(parameters);
-                }
-                body.end_object().end_object();
+                function.write(body.key("function"));
+                body.end_object();
             }
             body.end_array();
         }
