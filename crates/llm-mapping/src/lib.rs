@@ -45,6 +45,7 @@
 //! |---|---|
 //! | `openai`, `portkey`, `apipark` | OpenAI's: requests, replies and streams pass byte for byte, and are checked |
 //! | `anthropic` | [Messages](providers::Anthropic) |
+//! | `ollama` | [Ollama's own](providers::Ollama), lines of JSON |
 //! | `mistral`, `together`, `ernie-v2` | [nearly OpenAI's](providers::OpenAiLike) |
 //!
 //! - A member that is `null` was not given; `0`, `false`, `""` and `[]` are values. Numbers keep their digits.
@@ -110,6 +111,7 @@ mod request;
 mod service;
 mod stream;
 mod tables;
+mod time;
 mod tool;
 mod uri;
 mod usage;

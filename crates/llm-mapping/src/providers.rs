@@ -8,9 +8,11 @@ use crate::provider::Provider;
 
 mod anthropic;
 mod ernie;
+mod ollama;
 mod openai_like;
 
 pub use self::anthropic::Anthropic;
+pub use self::ollama::Ollama;
 pub use self::openai_like::OpenAiLike;
 
 /// The names that [`by_name`] takes.
@@ -20,6 +22,7 @@ pub const NAMES: &[&str] = &[
     "mistral",
     "together",
     "ernie-v2",
+    "ollama",
     "portkey",
     "apipark",
 ];
@@ -43,6 +46,7 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Provider>, InvalidConfig> {
         "mistral" => Arc::new(OpenAiLike::mistral()),
         "together" => Arc::new(OpenAiLike::together()),
         "ernie-v2" => Arc::new(OpenAiLike::ernie_v2()),
+        "ollama" => Arc::new(Ollama::new()),
         "portkey" => Arc::new(OpenAiLike::portkey()),
         "apipark" => Arc::new(OpenAiLike::apipark("/v1/chat/completions")),
         _ => {
