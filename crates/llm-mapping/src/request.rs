@@ -106,9 +106,11 @@ pub(crate) fn prepare(
     let body = source.map_or(body, |source| vec![source]);
     turn.asked = Some(asked);
     turn.report = report;
-    if let Some(mut by_rules) = by_rules {
-        by_rules.follow(std::mem::take(&mut turn.report));
-        turn.report = by_rules;
+    for change in by_rules.iter().flat_map(Report::changes) {
+        // The model may go elsewhere than into the body.
+        if change.param() != "body:/model" {
+            turn.report.add(change.kind(), change.param());
+        }
     }
 
     turn.secret = authorize(&mut parts.headers, provider.authorization(), &settings)?;

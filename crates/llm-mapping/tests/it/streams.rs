@@ -131,25 +131,21 @@ async fn streams_become_chunks_whatever_their_line_ends_and_cuts() {
             for line_end in ["\n", "\r\n", "\r"] {
                 let whole = Bytes::from(stream(&case, line_end));
                 let mut answer = Scripted::typed(content_type(&case), whole.clone());
-                check(
-                    &exchange(&layer, &asked(&case), answer.clone()).await,
-                    &case,
-                    &name,
-                );
+                let asked = asked(&case);
+                let first = exchange(&layer, &asked, answer.clone()).await;
+                check(&first, &case, &name);
                 // Each byte by itself, and with one line end each place where it can be cut in two.
-                answer.chunks = (0..whole.len()).map(|at| whole.slice(at..=at)).collect();
-                check(
-                    &exchange(&layer, &asked(&case), answer.clone()).await,
-                    &case,
-                    &name,
-                );
-                for cut in (1..whole.len()).filter(|_| line_end == "\n") {
-                    answer.chunks = vec![whole.slice(..cut), whole.slice(cut..)];
-                    check(
-                        &exchange(&layer, &asked(&case), answer.clone()).await,
-                        &case,
-                        &name,
-                    );
+                let bytes = (0..whole.len()).map(|at| whole.slice(at..=at)).collect();
+                let halves = (1..whole.len())
+                    .filter(|_| line_end == "\n")
+                    .map(|cut| vec![whole.slice(..cut), whole.slice(cut..)]);
+                for chunks in std::iter::once(bytes).chain(halves) {
+                    answer.chunks = chunks;
+                    let told = exchange(&layer, &asked, answer.clone()).await;
+                    if told.body != first.body {
+                        // Ids that are made differ.
+                        check(&told, &case, &name);
+                    }
                 }
             }
             count += 1;
