@@ -19,6 +19,8 @@ mod pool;
 mod probe;
 mod resolution;
 mod start;
+#[cfg(feature = "status-page")]
+mod status_page;
 
 pub use self::endpoints::{CheckConfig, EndpointsConfig};
 pub use self::gate::{GateConfig, ModeConfig};
@@ -29,6 +31,8 @@ pub use self::pool::{BalancingConfig, EndpointConfig, PoolConfig, SlowStartConfi
 pub use self::probe::{PatternConfig, TcpProbeConfig};
 pub use self::resolution::ResolutionConfig;
 pub use self::start::{Target, Watcher};
+#[cfg(feature = "status-page")]
+pub use self::status_page::StatusPageConfig;
 
 /// The serde form of a [`Monitor`](crate::Monitor) with an [`HttpProbe`]: their settings by the same names. Durations are text: `250ms`, `5s`.
 ///

@@ -306,6 +306,12 @@ impl Health {
         self.shared.watchers.add(changes);
     }
 
+    /// Says whether anybody looks.
+    #[cfg(feature = "status-page")]
+    pub(crate) const fn is_probed(&self) -> bool {
+        !matches!(self.keeper, Keeper::Nobody)
+    }
+
     /// Counts its probes for a page from now on.
     #[cfg(feature = "status-page")]
     pub(crate) fn chart(&self) -> &crate::chart::Chart {

@@ -146,6 +146,8 @@ mod window;
 pub use crate::body::ResponseBody;
 pub use crate::call_probe::CallProbe;
 pub use crate::composite::Composite;
+#[cfg(all(feature = "config", feature = "status-page"))]
+pub use crate::config::StatusPageConfig;
 #[cfg(feature = "config")]
 pub use crate::config::{
     BalancingConfig, CheckConfig, Config, EndpointConfig, EndpointsConfig, EnforcingConfig,

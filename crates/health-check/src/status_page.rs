@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::gate::Gate;
 use crate::pool::shared::Shared;
-use crate::{Endpoints, Health, PassiveHealth, Pool};
+use crate::{Endpoints, Health, HealthCheckLayer, PassiveHealth, Pool};
 
 mod body;
 mod feed;
@@ -152,6 +153,24 @@ impl StatusPage {
     pub fn health(self, upstream: impl Into<Arc<str>>, health: Health) -> Self {
         let endpoint = PageEndpoint::new(health.name()).health(health);
         self.endpoint(upstream, endpoint)
+    }
+
+    /// Adds what a gate knows, from probes and from its calls: short for [`endpoint`](Self::endpoint), under the name of its calls where they are looked at, else of its
+    /// monitor.
+    #[must_use]
+    pub fn gate<C>(self, upstream: impl Into<Arc<str>>, gate: &HealthCheckLayer<C>) -> Self {
+        let Gate { health, passive } = &gate.gate;
+        let name = passive
+            .as_ref()
+            .map_or(health.name(), |passive| passive.name());
+        let endpoint = PageEndpoint::new(name).health(health.clone());
+        self.endpoint(
+            upstream,
+            match passive {
+                Some(passive) => endpoint.passive(passive.clone()),
+                None => endpoint,
+            },
+        )
     }
 
     /// Adds the endpoints of a pool to the upstream of this name, those that are put in later included.

@@ -45,6 +45,11 @@ impl Feed {
         Some(Place(Arc::clone(self)))
     }
 
+    /// Says whether no place among so many is free.
+    pub(super) fn is_full(&self, most: usize) -> bool {
+        self.listeners.load(Ordering::Relaxed) >= most
+    }
+
     /// The events that draw the table, and their version. For one who comes, with the times of this moment.
     pub(super) fn latest(&self, page: &StatusPage, comes: bool) -> (u64, Bytes) {
         let now = Instant::now();

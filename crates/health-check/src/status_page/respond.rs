@@ -57,7 +57,7 @@ impl StatusPage {
                 answer("text/html; charset=utf-8", OWN_ONLY, text)
             }
             Format::Json => answer("application/json", NOTHING, json::page(&self.look())),
-            Format::Events => self.live(),
+            Format::Events => self.live(&head.method),
         };
         if head.method == Method::HEAD {
             return response.map(|_| Answer::whole(Bytes::new()));
@@ -65,21 +65,25 @@ impl StatusPage {
         response
     }
 
-    fn live(&self) -> Response<Answer> {
-        let place = (!self.endpoints.has_ended())
-            .then(|| self.feed.enter(self.listeners))
-            .flatten();
-        let Some(place) = place else {
-            let mut response = plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many look, or it ends\n",
-            );
+    fn live(&self, method: &Method) -> Response<Answer> {
+        let answer = if self.endpoints.has_ended() {
+            None
+        } else if method == Method::HEAD {
+            // It takes no place from anybody.
+            let is_free = !self.feed.is_full(self.listeners);
+            is_free.then(|| Answer::whole(Bytes::new()))
+        } else {
+            let place = self.feed.enter(self.listeners);
+            place.map(|place| Answer::Live(Box::new(Live::new(self.clone(), place))))
+        };
+        let Some(answer) = answer else {
+            let text = "too many look, or it ends\n";
+            let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
             let again = HeaderValue::from_static("5");
             response.headers_mut().insert(header::RETRY_AFTER, again);
             return response;
         };
-        let live = Live::new(self.clone(), place);
-        let mut response = Response::new(Answer::Live(Box::new(live)));
+        let mut response = Response::new(answer);
         let headers = response.headers_mut();
         headers.extend(own_headers("text/event-stream", NOTHING));
         // nginx would keep events until it has enough of them.

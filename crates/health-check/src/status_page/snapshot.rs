@@ -30,7 +30,7 @@ pub(super) struct Row {
     pub(super) facts: Facts,
     /// The calls in flight, where a pool counts them.
     pub(super) pending: Option<u32>,
-    /// How probes went, where there are any.
+    /// How probes went, where somebody probes.
     pub(super) probes: Option<Vec<Option<Point>>>,
     /// How calls went, where they are looked at.
     pub(super) calls: Option<Vec<Option<Point>>>,
@@ -148,7 +148,9 @@ impl Row {
                 tick: tick.map(|passive| passive.chart().tick(now)),
             },
             pending: member.map(|member| member.pending),
-            probes: health.map(|health| health.chart().points(now)),
+            probes: health
+                .filter(|health| health.is_probed())
+                .map(|health| health.chart().points(now)),
             calls,
         }
     }

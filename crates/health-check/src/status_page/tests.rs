@@ -288,6 +288,38 @@ async fn what_calls_show_and_hands_decide_is_told_apart() {
 }
 
 #[tokio::test]
+async fn a_gate_shows_what_opens_and_closes_it() {
+    let calls = OutlierDetection::new().endpoint("10.0.0.7:80");
+    let breaker = HealthCheckLayer::passive_only(calls.clone());
+    let probed = HealthCheckLayer::new(monitored("users", Ok(())));
+    let page = page().gate("orders", &breaker).gate("users", &probed);
+    for _ in 0..5 {
+        let Admission::Pass(pass) = calls.admit() else {
+            panic!("a call goes through")
+        };
+        pass.settle(Observed::LocalFailure);
+    }
+
+    let seen = json(&page).await;
+
+    let [orders, users] = [0, 1].map(|index| seen["upstreams"][index]["endpoints"][0].clone());
+    assert_eq!(
+        (&orders["name"], &orders["state"]),
+        (&"10.0.0.7:80".into(), &"ejected".into())
+    );
+    assert_eq!(orders["calls"]["failures"][59], 5);
+    assert!(orders.get("probes").is_none(), "nobody probes: {orders}");
+    assert_eq!(
+        (&users["name"], &users["usable"]),
+        (&"users".into(), &true.into())
+    );
+    assert!(
+        users.get("calls").is_none(),
+        "nobody looks at calls: {users}"
+    );
+}
+
+#[tokio::test]
 async fn a_pool_shows_those_that_are_put_in_later_too() {
     let pool = Pool::new();
     let page = page()

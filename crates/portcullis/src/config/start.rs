@@ -71,9 +71,9 @@ impl Config {
         S: Send + Sync + 'static,
         C: Clone + Send + 'static,
         HttpProbe<C>: Probe,
-        M: FnMut(&Target) -> S + Clone + Send + 'static,
+        M: Fn(&Target) -> S + Clone + Send + 'static,
     {
-        let Some(listed) = self.listed(probes, make.clone())? else {
+        let Some(listed) = self.listed(probes, &make)? else {
             return Ok(None);
         };
         #[cfg(feature = "dns")]
@@ -108,9 +108,9 @@ impl Config {
         S: Send + Sync + 'static,
         C: Clone + Send + 'static,
         HttpProbe<C>: Probe,
-        M: FnMut(&Target) -> S + Clone + Send + 'static,
+        M: Fn(&Target) -> S + Clone + Send + 'static,
     {
-        let Some(listed) = self.listed(probes, make.clone())? else {
+        let Some(listed) = self.listed(probes, &make)? else {
             return Ok(None);
         };
         listed.follow(resolver, &make)?;
@@ -132,7 +132,7 @@ impl Config {
     fn listed<S, C>(
         &self,
         probes: C,
-        make: impl FnMut(&Target) -> S,
+        make: impl Fn(&Target) -> S,
     ) -> Result<Option<Listed<'_, S, C>>, InvalidConfig>
     where
         C: Clone,
@@ -164,7 +164,7 @@ where
     fn follow<R, M>(&self, resolver: &R, make: &M) -> Result<(), InvalidConfig>
     where
         R: Resolve + Clone,
-        M: FnMut(&Target) -> S + Clone + Send + 'static,
+        M: Fn(&Target) -> S + Clone + Send + 'static,
     {
         let Self {
             config,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use portcullis::Stack;
 use portcullis::gateway_error::{ConfigFile, InvalidConfig};
-use portcullis::health_check::{Check, Health, PoolConfig, PoolSettings, State};
+use portcullis::health_check::{
+    Check, Endpoints, Health, PoolConfig, PoolSettings, State, StatusPageConfig,
+};
 use portcullis::param_mapping::Mapping;
 use serde::Deserialize;
 
@@ -49,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// Where `/livez`, `/readyz` and the others are; none: where the gateway listens.
     pub(crate) admin: Option<SocketAddr>,
+    /// Beside those.
+    pub(crate) status_page: Option<StatusPageConfig>,
     /// None: the pool of the stack, or the embedded one.
     pub(crate) upstream: Option<Upstream>,
     pub(crate) max_request_bytes: u64,
@@ -68,6 +72,7 @@ pub(crate) struct Settings {
 struct File {
     listen: Option<SocketAddr>,
     admin: Option<Admin>,
+    status_page: Option<StatusPageConfig>,
     upstream: Option<String>,
     /// Several endpoints in place of one: the section `pool` of the stack.
     upstreams: Option<PoolConfig>,
@@ -130,6 +135,10 @@ impl Settings {
             let message = "must not be there where several endpoints are";
             return Err(InvalidConfig::new("upstream", message));
         }
+        if let Some(page) = &file.status_page {
+            let page = page.page(Endpoints::new());
+            page.map_err(|mistake| mistake.within("status_page"))?;
+        }
         let mapping = Mapping::try_from(config.param_mapping.clone())
             .map_err(|mistake| mistake.within("param_mapping").within("stack"))?;
         let shutdown = file
@@ -144,6 +153,7 @@ impl Settings {
                 .or(defaults.listen)
                 .ok_or_else(missing("listen"))?,
             admin: file.admin.map(|admin| admin.listen),
+            status_page: file.status_page,
             upstream,
             max_request_bytes: max_request_bytes.ok_or_else(missing("max_request_bytes"))?,
             connect_timeout: connect_timeout.ok_or_else(missing("connect_timeout"))?,
@@ -256,6 +266,10 @@ mod tests {
             (
                 "stack:\n  retry:\n    retry_on: [gateway-error, 502]",
                 "line 3, column 31: stack.retry.retry_on[1]: `502` is no class of failures",
+            ),
+            (
+                "status_page:\n  path: status",
+                "line 2, column 3: status_page.path: must be a path that begins with a slash, without a query",
             ),
             (
                 "stack:\n  health_check:\n    fall: 0",

@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use portcullis::health_check::{Endpoints, EndpointsLayer};
+use portcullis::health_check::{Endpoints, EndpointsLayer, StatusPageLayer};
 use portcullis::param_mapping::ParamMappingLayer;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,17 +31,24 @@ pub(crate) async fn run(settings: &Settings, arguments: &Arguments) -> Result<()
         .service
         .layer(from_fn_with_state(settings.max_request_bytes, limit::limit))
         .layer(from_fn(access_log::log));
+    let page = settings.status_page.as_ref();
+    let page = page.map(|config| config.page(endpoints.clone()).map(behind.show));
+    let page = page.transpose().map_err(|mistake| mistake.to_string())?;
     // The health of gRPC is the upstream's.
     let health = EndpointsLayer::new(endpoints.clone()).grpc(false);
+    let reports = move |app: Router| match page {
+        Some(page) => app.layer(StatusPageLayer::new(page)).layer(health),
+        None => app.layer(health),
+    };
     let listener = listen(settings.listen).await?;
     let address = local(&listener)?;
     let (app, admin) = match settings.admin {
-        None => (app.layer(health), address),
+        None => (reports(app), address),
         Some(admin) => {
             let listener = listen(admin).await?;
             let admin = local(&listener)?;
             // Until the end of the process: it says that the gateway drains.
-            tokio::spawn(axum::serve(listener, Router::new().layer(health)).into_future());
+            tokio::spawn(axum::serve(listener, reports(Router::new())).into_future());
             (app, admin)
         }
     };

@@ -7,7 +7,7 @@ use http::StatusCode;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use portcullis::Stack;
-use portcullis::health_check::{Check, Config, ProbeBody, Target};
+use portcullis::health_check::{Check, Config, ProbeBody, StatusPage, Target};
 use portcullis_faulty_upstream::{FaultyUpstream, Plan};
 use tower::ServiceBuilder;
 use tower::util::MapRequest;
@@ -21,12 +21,15 @@ pub(crate) struct Behind {
     pub(crate) service: Router,
     /// None where nobody looks.
     pub(crate) check: Option<Check>,
+    /// Puts what is known of it on a page.
+    pub(crate) show: Show,
     /// For the log.
     pub(crate) name: String,
     /// It ends when this is dropped.
     pub(crate) embedded: Option<FaultyUpstream>,
 }
 
+type Show = Box<dyn FnOnce(StatusPage) -> StatusPage + Send>;
 type Connector = HttpsConnector<HttpConnector>;
 
 // === impl Behind ===
@@ -70,6 +73,7 @@ impl Behind {
             .gate(&health)
             .map_err(|mistake| mistake.to_string())?;
         let probed = config.health_check.is_some();
+        let shown = gate.clone();
         let service = ServiceBuilder::new()
             .map_request(move |request| upstream.address(forward::request(request)))
             .map_response(forward::answer)
@@ -78,6 +82,7 @@ impl Behind {
         Ok(Self {
             service: Router::new().fallback_service(service),
             check: probed.then(|| Check::health(UPSTREAM, health)),
+            show: Box::new(move |page| page.gate(UPSTREAM, &shown)),
             name,
             embedded: None,
         })
@@ -109,6 +114,7 @@ impl Behind {
         Ok(Self {
             service: Router::new().fallback_service(service),
             check: Some(pool.check(UPSTREAM)),
+            show: Box::new(move |page| page.pool(UPSTREAM, &pool)),
             name: names.join(", "),
             embedded: None,
         })

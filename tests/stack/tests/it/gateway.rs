@@ -7,7 +7,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use crate::processes::{Process, folder, free_port, gateway, gateway_binary, gateway_with, python};
+use crate::processes::{folder, free_port, gateway, gateway_binary, gateway_with, python, send};
 
 pub(crate) async fn ask(
     method: Method,
@@ -250,13 +250,6 @@ async fn sigterm_ends_in_order() {
         .await
         .unwrap();
     assert_eq!(ended.code(), Some(0));
-}
-
-fn send(process: &Process, signal: &str) {
-    let killed = Command::new("kill")
-        .args([signal, &process.0.id().to_string()])
-        .status();
-    assert!(killed.unwrap().success());
 }
 
 /// SIGHUP: the mapping of the file takes the place of the old one, unless there is a mistake in the file.

@@ -10,6 +10,7 @@ mod gateway;
 mod gateway_pool;
 mod grpc_health;
 mod nginx;
+mod pool_proxies;
 mod pools;
 mod processes;
 mod retry_connections;

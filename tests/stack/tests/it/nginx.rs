@@ -17,8 +17,15 @@ use crate::processes::{Process, folder, free_port, listening, program};
 
 /// A real nginx, with these locations.
 async fn nginx(test: &str, locations: &str) -> Option<(Process, String)> {
+    let port = free_port();
+    let process = nginx_at(test, port, locations).await?;
+    Some((process, format!("http://127.0.0.1:{port}")))
+}
+
+/// The same at this port.
+pub(crate) async fn nginx_at(test: &str, port: u16, locations: &str) -> Option<Process> {
     let nginx = program("nginx", test)?;
-    let (folder, port) = (folder(test), free_port());
+    let folder = folder(test);
     let path = folder.display();
     let text = format!(
         "daemon off; master_process off; pid {path}/pid; error_log stderr error;\n\
@@ -39,7 +46,7 @@ async fn nginx(test: &str, locations: &str) -> Option<(Process, String)> {
         .unwrap();
     let process = Process(child);
     listening(port).await;
-    Some((process, format!("http://127.0.0.1:{port}")))
+    Some(process)
 }
 
 async fn call(method: Method, url: &str) -> Response<impl http_body::Body + use<>> {

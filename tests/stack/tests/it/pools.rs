@@ -1,5 +1,6 @@
 //! A pool of real servers under constant load, of which one is killed, one hangs and one answers 502.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,9 +13,10 @@ use http::{Request, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use portcullis::health_check::{
-    HttpProbe, Member, Monitor, OutlierDetection, Pool, PoolSettings, ProbeBody,
+    HttpProbe, Member, Monitor, OutlierDetection, Outliers, Pool, PoolSettings, ProbeBody,
 };
 use portcullis::retry::{Backoff, RetryLayer};
 use portcullis::timeout::TimeoutLayer;
@@ -25,7 +27,7 @@ use tower::{Layer, Service, ServiceExt};
 
 /// A server that can be told how to fail.
 struct Upstream {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     mode: Arc<AtomicU8>,
     calls: Arc<AtomicU64>,
     server: JoinHandle<std::io::Result<()>>,
@@ -37,7 +39,8 @@ const FAILS: u8 = 2;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type ResponseBody = http_body_util::combinators::BoxBody<Bytes, BoxError>;
-type Endpoint<B> = BoxCloneSyncService<Request<B>, http::Response<ResponseBody>, BoxError>;
+pub(crate) type Endpoint<B> =
+    BoxCloneSyncService<Request<B>, http::Response<ResponseBody>, BoxError>;
 
 // === impl Upstream ===
 
@@ -90,47 +93,46 @@ impl Upstream {
     fn turn(&self, mode: u8) {
         self.mode.store(mode, Ordering::SeqCst);
     }
-
-    /// One connection for each call, so that a server that is killed is gone.
-    fn client<B>() -> Client<hyper_util::client::legacy::connect::HttpConnector, B>
-    where
-        B: Body<Data: Send> + Send,
-    {
-        Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(0)
-            .build_http()
-    }
-
-    fn member<B>(&self, outliers: &portcullis::health_check::Outliers) -> Member<Endpoint<B>>
-    where
-        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
-    {
-        let address = self.address;
-        let service = TimeoutLayer::new(Duration::from_secs(1))
-            .layer(Self::client())
-            .map_request(move |mut request: Request<B>| {
-                let path = request.uri().path().to_owned();
-                let uri = Uri::builder().scheme("http").authority(address.to_string());
-                *request.uri_mut() = uri.path_and_query(path).build().unwrap();
-                request
-            })
-            .map_response(|response| response.map(|body| body.map_err(Into::into).boxed()))
-            .map_err(Into::into);
-        let uri = format!("http://{address}/healthz").parse().unwrap();
-        let probe = HttpProbe::new(Self::client::<ProbeBody>(), uri);
-        let health = Monitor::new(probe)
-            .name(address.to_string())
-            .interval(Duration::from_millis(50))
-            .timeout(Duration::from_millis(500))
-            .start();
-        let name = address.to_string();
-        Member::new(name.as_str(), BoxCloneSyncService::new(service))
-            .health(health)
-            .passive(outliers.endpoint(name.as_str()))
-    }
 }
 
-fn pool_of<B>(upstreams: &[Upstream]) -> Pool<Endpoint<B>>
+/// One connection for each call, so that a server that is killed is gone.
+fn client<B>() -> Client<HttpConnector, B>
+where
+    B: Body<Data: Send> + Send,
+{
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .build_http()
+}
+
+fn member<B>(address: SocketAddr, outliers: &Outliers) -> Member<Endpoint<B>>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    let service = TimeoutLayer::new(Duration::from_secs(1))
+        .layer(client())
+        .map_request(move |mut request: Request<B>| {
+            let path = request.uri().path().to_owned();
+            let uri = Uri::builder().scheme("http").authority(address.to_string());
+            *request.uri_mut() = uri.path_and_query(path).build().unwrap();
+            request
+        })
+        .map_response(|response| response.map(|body| body.map_err(Into::into).boxed()))
+        .map_err(Into::into);
+    let uri = format!("http://{address}/healthz").parse().unwrap();
+    let probe = HttpProbe::new(client::<ProbeBody>(), uri);
+    let health = Monitor::new(probe)
+        .name(address.to_string())
+        .interval(Duration::from_millis(50))
+        .timeout(Duration::from_millis(500))
+        .start();
+    let name = address.to_string();
+    Member::new(name.as_str(), BoxCloneSyncService::new(service))
+        .health(health)
+        .passive(outliers.endpoint(name.as_str()))
+}
+
+pub(crate) fn pool_of<B>(addresses: &[SocketAddr]) -> Pool<Endpoint<B>>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
@@ -142,12 +144,21 @@ where
     // And a connection that was slow once is soon forgotten.
     let decay = Duration::from_millis(20);
     let pool = PoolSettings::new().panic_threshold(0).decay(decay).pool();
-    pool.insert_all(upstreams.iter().map(|upstream| upstream.member(&outliers)));
+    pool.insert_all(addresses.iter().map(|address| member(*address, &outliers)));
     pool
 }
 
+/// Another attempt for each endpoint, at once, at another one.
+pub(crate) fn retry() -> RetryLayer {
+    RetryLayer::new()
+        .max_attempts(4.try_into().unwrap())
+        .backoff(Backoff::fixed(Duration::ZERO))
+        .no_budget()
+        .track_endpoints(true)
+}
+
 /// So many calls by so many callers at once; how many failed.
-async fn load<S, ResBody>(service: &S, calls: usize) -> usize
+pub(crate) async fn load<S, ResBody>(service: &S, calls: usize) -> usize
 where
     S: Service<Request<Empty<Bytes>>, Response = http::Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
@@ -170,7 +181,11 @@ where
     callers.join_all().await.into_iter().sum()
 }
 
-async fn until_usable<B, S, ResBody>(pool: &Pool<Endpoint<B>>, service: &S, number: usize) -> usize
+pub(crate) async fn until_usable<B, S, ResBody>(
+    pool: &Pool<Endpoint<B>>,
+    service: &S,
+    number: usize,
+) -> usize
 where
     S: Service<Request<Empty<Bytes>>, Response = http::Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
@@ -193,6 +208,10 @@ async fn four() -> [Upstream; 4] {
     [a, b, Upstream::start().await, Upstream::start().await]
 }
 
+fn addresses(upstreams: &[Upstream]) -> Vec<SocketAddr> {
+    upstreams.iter().map(|upstream| upstream.address).collect()
+}
+
 async fn fail_three(upstreams: &mut [Upstream; 4]) {
     upstreams[0].kill().await;
     upstreams[1].turn(HANGS);
@@ -208,7 +227,7 @@ async fn recover(upstreams: &mut [Upstream; 4]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn once_they_are_found_failing_hardly_a_call_sees_it() {
     let mut upstreams = four().await;
-    let pool = pool_of::<Empty<Bytes>>(&upstreams);
+    let pool = pool_of::<Empty<Bytes>>(&addresses(&upstreams));
     assert_eq!(load(&pool, 100).await, 0);
     fail_three(&mut upstreams).await;
     until_usable(&pool, &pool, 1).await;
@@ -231,13 +250,8 @@ async fn once_they_are_found_failing_hardly_a_call_sees_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_retry_no_call_sees_it_at_all() {
     let mut upstreams = four().await;
-    let pool = pool_of(&upstreams);
-    let retry = RetryLayer::new()
-        .max_attempts(4.try_into().unwrap())
-        .backoff(Backoff::fixed(Duration::ZERO))
-        .no_budget()
-        .track_endpoints(true);
-    let service = retry.layer(pool.clone());
+    let pool = pool_of(&addresses(&upstreams));
+    let service = retry().layer(pool.clone());
     assert_eq!(load(&service, 100).await, 0);
     fail_three(&mut upstreams).await;
 

@@ -167,6 +167,14 @@ pub(crate) fn gateway_binary() -> PathBuf {
         .clone()
 }
 
+/// Sends this signal: `-TERM`.
+pub(crate) fn send(process: &Process, signal: &str) {
+    let killed = Command::new("kill")
+        .args([signal, &process.0.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+}
+
 /// A folder of this test, made anew.
 pub(crate) fn folder(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);

@@ -19,8 +19,15 @@ use crate::processes::{Process, folder, free_port, listening, program};
 
 /// An HAProxy in front of this server. It makes no attempts of its own.
 async fn haproxy(test: &str, server: &str) -> Option<(Process, String)> {
+    let port = free_port();
+    let process = haproxy_at(test, port, server).await?;
+    Some((process, format!("http://127.0.0.1:{port}/")))
+}
+
+/// The same at this port.
+pub(crate) async fn haproxy_at(test: &str, port: u16, server: &str) -> Option<Process> {
     let haproxy = program("haproxy", test)?;
-    let (folder, port) = (folder(test), free_port());
+    let folder = folder(test);
     let text = format!(
         "defaults\n mode http\n retries 0\n timeout connect 1s\n timeout client 10s\n timeout server 1s\n\
          listen gateway\n bind 127.0.0.1:{port}\n server upstream {server}\n"
@@ -37,7 +44,7 @@ async fn haproxy(test: &str, server: &str) -> Option<(Process, String)> {
         .unwrap();
     let process = Process(child);
     listening(port).await;
-    Some((process, format!("http://127.0.0.1:{port}/")))
+    Some(process)
 }
 
 async fn get(url: &str) -> Response<Bytes> {

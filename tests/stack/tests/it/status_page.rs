@@ -8,7 +8,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Path as Named, State as With};
 use axum::routing::post;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use portcullis::gateway_error::ErrorKind;
 use portcullis::health_check::{
     Admission, Endpoints, Health, Member, Monitor, Observed, OutlierDetection, Override,
@@ -20,7 +23,8 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 use tower::{ServiceExt, service_fn};
 
-use crate::processes::{node_modules, program};
+use crate::gateway::ask;
+use crate::processes::{folder, gateway, node_modules, program, send};
 
 /// A monitor whose probes take a while that changes, and of which some fail.
 fn monitored(name: &str, fails: fn(u64) -> bool) -> Health {
@@ -307,4 +311,72 @@ async fn people_read_the_page_in_any_light_by_keys_and_without_a_script() {
             "{text}: {plain:#}"
         );
     }
+}
+
+/// Whoever looks at the page of a gateway holds up neither what it forwards nor its end.
+#[tokio::test]
+async fn the_gateway_shows_what_it_forwards_to_and_ends_while_somebody_looks() {
+    let file = folder("status_page").join("gateway.yaml");
+    let text = "status_page: {path: /__status, listeners: 1}\n\
+                shutdown: {delay: 0s, timeout: 30s}\n\
+                stack: {health_endpoints: {details: true}}\n";
+    std::fs::write(&file, text).unwrap();
+    let (mut gateway, url) = gateway(&["--config", file.to_str().unwrap()]);
+    let (page, events) = (format!("{url}/__status"), format!("{url}/__status/events"));
+
+    let (head, looked) = ask(Method::GET, &page, &[("accept", "application/json")], "").await;
+    assert_eq!(head.status, 200, "{looked}");
+    let seen: Value = serde_json::from_str(&looked).unwrap();
+    assert_eq!(seen["upstreams"][0]["name"], "upstream", "{seen}");
+    let shown = &seen["upstreams"][0]["endpoints"][0];
+    assert!(
+        shown["name"]
+            .as_str()
+            .unwrap()
+            .starts_with("http://127.0.0.1:"),
+        "{seen}"
+    );
+    assert_eq!(shown["usable"], true, "{seen}");
+    let (head, looked) = ask(Method::GET, &page, &[], "").await;
+    assert_eq!(head.status, StatusCode::OK);
+    assert!(looked.starts_with("<!doctype html>"), "{looked}");
+    let (forwarded, _) = ask(Method::GET, &format!("{url}/hello"), &[], "").await;
+    assert_eq!(forwarded.status, 200);
+
+    let client = Client::builder(TokioExecutor::new()).build_http::<String>();
+    let looking = client.get(events.parse().unwrap()).await.unwrap();
+    assert_eq!(looking.headers()["content-type"], "text/event-stream");
+    let (second, _) = ask(Method::GET, &events, &[], "").await;
+    assert_eq!(second.status, 503, "there is one place");
+    send(&gateway, "-TERM");
+    let told = looking.into_body().collect().await.unwrap().to_bytes();
+    let ended = tokio::task::spawn_blocking(move || gateway.0.wait().unwrap());
+
+    let told = std::str::from_utf8(&told).unwrap();
+    assert!(
+        told.starts_with("event: summary\ndata: Calls go to 1 of 1 endpoint\n"),
+        "{told}"
+    );
+    assert!(ended.await.unwrap().success());
+}
+
+/// Without `details` the page tells nobody anything, and without the key there is none.
+#[tokio::test]
+async fn the_gateway_withholds_its_page() {
+    let file = folder("status_page_withheld").join("gateway.yaml");
+    std::fs::write(&file, "status_page: {path: /__status}\n").unwrap();
+    let (_gateway, url) = gateway(&["--config", file.to_str().unwrap()]);
+    let (_other, without) = gateway(&[]);
+
+    let (head, body) = ask(Method::GET, &format!("{url}/__status"), &[], "").await;
+    assert_eq!(
+        (head.status, &*body),
+        (StatusCode::FORBIDDEN, "details are withheld\n")
+    );
+    let (head, body) = ask(Method::GET, &format!("{without}/__status"), &[], "").await;
+    assert!(
+        !body.contains("Calls go to"),
+        "{}: the upstream's: {body}",
+        head.status
+    );
 }
