@@ -31,9 +31,14 @@ struct Age {
     epoch: Instant,
     /// Until when it counts, in nanoseconds since the epoch.
     until: AtomicU64,
+    /// When the last probe began, in nanoseconds since the epoch; [`NEVER`].
+    began: AtomicU64,
     /// How many probes have ended.
     ended: AtomicU64,
 }
+
+/// No probe has begun yet.
+const NEVER: u64 = u64::MAX;
 
 type Looking = Pin<Box<dyn Future<Output = Result<(), ProbeError>> + Send>>;
 
@@ -56,6 +61,7 @@ impl Demand {
                 most_while_down: most(settings.unhealthy_interval.unwrap_or(max_age)),
                 epoch: Instant::now(),
                 until: AtomicU64::new(0),
+                began: AtomicU64::new(NEVER),
                 ended: AtomicU64::new(0),
             }),
             look: Box::new(move || Box::pin(look(Arc::clone(&probe), limit))),
@@ -84,6 +90,16 @@ impl Demand {
         self.age.until.store(0, Ordering::Release);
     }
 
+    /// Makes what is known too old and begins a probe; `false` where the last one began less than a tenth of the age ago.
+    pub(crate) fn hurry(&self) -> bool {
+        if self.age.since_begun() < self.age.most / 10 {
+            return false;
+        }
+        self.expire();
+        self.ask();
+        true
+    }
+
     /// Begins a probe, unless one is under way or what is known still counts.
     pub(crate) fn ask(&self) {
         let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,6 +107,7 @@ impl Demand {
         if under_way || self.is_fresh() {
             return;
         }
+        self.age.begin();
         let looking = (self.look)();
         let flying = fly(looking, Arc::clone(&self.shared), Arc::clone(&self.age));
         *flight = Some(self.runtime.spawn(flying).abort_handle());
@@ -144,6 +161,20 @@ async fn fly(looking: Looking, shared: Arc<Shared>, age: Arc<Age>) {
 impl Age {
     fn is_fresh(&self) -> bool {
         self.since_epoch(Instant::now()) < self.until.load(Ordering::Acquire)
+    }
+
+    fn begin(&self) {
+        let now = self.since_epoch(Instant::now());
+        self.began.store(now, Ordering::Release);
+    }
+
+    /// How long ago the last probe began.
+    fn since_begun(&self) -> Duration {
+        let now = self.since_epoch(Instant::now());
+        match self.began.load(Ordering::Acquire) {
+            NEVER => Duration::MAX,
+            began => Duration::from_nanos(now.saturating_sub(began)),
+        }
     }
 
     fn keep_until(&self, until: Instant) {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+#[cfg(doc)]
+use crate::Health;
 use crate::circuit::Counts;
 use crate::detector::Enforcing;
 use crate::{Detector, FailurePercentage, Outliers, PassiveHealth, SuccessRate};
@@ -46,6 +48,7 @@ pub struct OutlierDetection {
     pub(crate) trials: NonZeroU8,
     pub(crate) abandoned_after: Option<Duration>,
     pub(crate) return_on_check: bool,
+    pub(crate) check_on_connect_failure: bool,
     pub(crate) seed: Option<u64>,
 }
 
@@ -164,6 +167,15 @@ impl OutlierDetection {
         self
     }
 
+    /// Replaces whether a call to which no connection could be opened makes the monitor of the endpoint probe at once, as by [`Health::check_now`], and so not sooner than a
+    /// tenth of the interval after the last probe began (HAProxy's `on-error fastinter` with `observe layer4`). Default: true.
+    ///
+    /// The monitor is that of the gate or of the member of a pool; while it is down already, no call hurries it.
+    pub fn check_on_connect_failure(mut self, checks: bool) -> Self {
+        self.check_on_connect_failure = checks;
+        self
+    }
+
     /// Makes jitter and enforcement repeat. Default: another seed for every group.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -252,6 +264,7 @@ impl Default for OutlierDetection {
             trials: NonZeroU8::MIN,
             abandoned_after: None,
             return_on_check: true,
+            check_on_connect_failure: true,
             seed: None,
         }
     }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::changes::Watchers;
 use crate::circuit::{Circuit, Phase, Step, Ticket};
+use crate::health::Hurry;
 use crate::outliers::Group;
 use crate::window::{Sums, Window};
 use crate::{Detector, Observed, PassiveState, PassiveStatus, telemetry};
@@ -23,6 +24,8 @@ pub(crate) struct Endpoint {
     /// Answers, and where they are counted apart connections.
     windows: [Window; 2],
     record: Mutex<Record>,
+    /// The monitor that a call can hurry.
+    hurry: Mutex<Option<Hurry>>,
     /// Wakes who waits for a change.
     pub(crate) changed: Notify,
     /// Pools that are told of every change.
@@ -64,6 +67,7 @@ impl Endpoint {
                 multiplier: 0,
                 ejections: 0,
             }),
+            hurry: Mutex::default(),
             changed: Notify::new(),
             watchers: Watchers::default(),
             #[cfg(feature = "status-page")]
@@ -201,6 +205,23 @@ impl Endpoint {
     fn tell(&self) {
         self.changed.notify_waiters();
         self.watchers.tell();
+    }
+
+    /// A call can hurry this monitor, and no other.
+    pub(crate) fn hurries(&self, hurry: Hurry) {
+        *self.hurry.lock().unwrap_or_else(PoisonError::into_inner) = Some(hurry);
+    }
+
+    /// A call got no connection: the monitor is to look now.
+    #[cold]
+    pub(crate) fn check_now(&self) {
+        if !self.group.settings.check_on_connect_failure {
+            return;
+        }
+        let hurry = self.hurry.lock().unwrap_or_else(PoisonError::into_inner);
+        if hurry.as_ref().is_some_and(Hurry::check_now) {
+            telemetry::hurried(&self.name);
+        }
     }
 
     pub(crate) fn check_succeeded(&self) {

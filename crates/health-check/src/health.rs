@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -93,6 +93,13 @@ enum Keeper {
     },
     /// Who wants to know makes it look.
     Demand(Arc<Demand>),
+}
+
+/// Lets a call hurry a monitor, and does not keep it.
+pub(crate) struct Hurry {
+    shared: Weak<Shared>,
+    /// Where it probes on demand.
+    demand: Option<Weak<Demand>>,
 }
 
 struct AbortOnDrop(AbortHandle);
@@ -318,9 +325,19 @@ impl Health {
         self.shared.chart()
     }
 
-    /// Tells an endpoint of every probe that succeeds.
+    /// Tells an endpoint of every probe that succeeds, and lets its calls hurry the monitor.
     pub(crate) fn link(&self, passive: &PassiveHealth) {
         self.shared.link(passive.downgrade());
+        let demand = match &self.keeper {
+            // Nobody looks.
+            Keeper::Nobody => return,
+            Keeper::Task { .. } => None,
+            Keeper::Demand(demand) => Some(Arc::downgrade(demand)),
+        };
+        passive.hurries(Hurry {
+            shared: Arc::downgrade(&self.shared),
+            demand,
+        });
     }
 }
 
@@ -362,6 +379,26 @@ impl Turn {
             state: status.state,
             forced: status.forced,
         }
+    }
+}
+
+// === impl Hurry ===
+
+impl Hurry {
+    /// Says whether the monitor is hurried: it is there, and nothing says yet that it is down. While calls go there all the same, they would make of its interval a tenth.
+    pub(crate) fn check_now(&self) -> bool {
+        let shared = self.shared.upgrade();
+        let Some(shared) = shared.filter(|shared| shared.state() != State::Down) else {
+            return false;
+        };
+        match &self.demand {
+            None => shared.nudge.notify_one(),
+            Some(demand) => match demand.upgrade() {
+                Some(demand) => return demand.hurry(),
+                None => return false,
+            },
+        }
+        true
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Judge<C> {
 pub(crate) enum Head {
     /// All that there is to know.
     Decided(Observed),
+    /// The same, and why.
+    Failed(Failure),
     /// It is good so far, and the rest must come too.
     Good {
         /// Its status comes in the trailers.
@@ -39,9 +41,10 @@ pub(crate) struct Watch {
 // === impl Head ===
 
 impl Head {
-    pub(crate) const fn is_failure(self) -> bool {
+    pub(crate) fn is_failure(self) -> bool {
         match self {
             Self::Decided(observed) => observed.is_failure(),
+            Self::Failed(failure) => Observed::of_failure(&failure).is_failure(),
             Self::Good { .. } => false,
         }
     }
@@ -51,6 +54,10 @@ impl Head {
         let grpc = match self {
             Self::Decided(observed) => {
                 pass.settle(observed);
+                return None;
+            }
+            Self::Failed(failure) => {
+                pass.fail(&failure);
                 return None;
             }
             Self::Good { grpc } => grpc,
@@ -93,7 +100,7 @@ impl<C> Judge<C> {
         C: Classify<E>,
     {
         let failure = self.classifier.classify_error(error);
-        self.pass.settle(Observed::of_failure(&failure));
+        self.pass.fail(&failure);
     }
 }
 
@@ -149,7 +156,7 @@ where
     let local = response.extensions().get::<Failure>().copied();
     let failure = local.or_else(|| classifier.classify_response(status, headers));
     if let Some(failure) = failure {
-        return Head::Decided(Observed::of_failure(&failure));
+        return Head::Failed(failure);
     }
     let observed = Observed::of_status(status);
     if observed != Observed::Success {

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use portcullis_gateway_error::Failure;
 use tokio::time::Instant;
 
 use crate::Observed;
@@ -43,6 +44,14 @@ impl Pass {
     pub fn settle(mut self, observed: Observed) {
         self.since = None;
         self.dropped = observed;
+    }
+
+    /// Says that the call failed so. Where it got no connection, the monitor looks at once.
+    pub(crate) fn fail(self, failure: &Failure) {
+        if failure.is_connect_failure() {
+            self.endpoint.check_now();
+        }
+        self.settle(Observed::of_failure(failure));
     }
 
     /// Says whether it is a trial, on which the return of an ejected endpoint depends.

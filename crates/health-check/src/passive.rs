@@ -10,6 +10,7 @@ use crate::Detector;
 use crate::changes::Changes;
 use crate::circuit::{Circuit, Ticket};
 use crate::endpoint::Endpoint;
+use crate::health::Hurry;
 use crate::pass::Pass;
 
 /// The health of one endpoint as its own traffic shows it. Clones share it.
@@ -159,6 +160,11 @@ impl PassiveHealth {
     #[cfg(feature = "status-page")]
     pub(crate) fn chart(&self) -> &crate::chart::Chart {
         self.endpoint.chart.get_or_init(Box::default)
+    }
+
+    /// A call can hurry this monitor.
+    pub(crate) fn hurries(&self, hurry: Hurry) {
+        self.endpoint.hurries(hurry);
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Endpoint> {

@@ -63,6 +63,13 @@ pub(crate) fn checked(name: &str, latency: Duration, error: Option<&ProbeError>)
     }
 }
 
+/// A call got no connection, and the monitor probes sooner for it.
+pub(crate) fn hurried(name: &str) {
+    tracing::debug!(upstream = name, "probing now for a call");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("health_check.hurried", "upstream" => name.to_owned()).increment(1);
+}
+
 /// An endpoint is ejected.
 pub(crate) fn ejected(name: &str, detector: Detector, time: Duration, multiplier: u32) {
     tracing::warn!(

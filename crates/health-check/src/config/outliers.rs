@@ -37,6 +37,7 @@ use crate::{Detector, FailurePercentage, OutlierDetection, SuccessRate};
 /// trials: 1
 /// abandoned_after: null
 /// return_on_check: true
+/// check_on_connect_failure: true
 /// "#)?;
 /// let settings = OutlierDetection::try_from(&file.read::<OutlierDetectionConfig>()?)
 ///     .map_err(|mistake| file.locate(mistake))?;
@@ -84,6 +85,8 @@ pub struct OutlierDetectionConfig {
     pub abandoned_after: Option<Duration>,
     /// See [`OutlierDetection::return_on_check`].
     pub return_on_check: bool,
+    /// See [`OutlierDetection::check_on_connect_failure`].
+    pub check_on_connect_failure: bool,
 }
 
 /// The serde form of a [`SuccessRate`].
@@ -152,6 +155,7 @@ impl Default for OutlierDetectionConfig {
             trials: settings.trials.get().into(),
             abandoned_after: settings.abandoned_after,
             return_on_check: settings.return_on_check,
+            check_on_connect_failure: settings.check_on_connect_failure,
         }
     }
 }
@@ -216,7 +220,8 @@ impl TryFrom<&OutlierDetectionConfig> for OutlierDetection {
             .always_eject_one(config.always_eject_one)
             .trials(trials)
             .abandoned_after(config.abandoned_after)
-            .return_on_check(config.return_on_check);
+            .return_on_check(config.return_on_check)
+            .check_on_connect_failure(config.check_on_connect_failure);
         let enforcing = config.enforcing.apply(settings);
         enforcing.map_err(within("enforcing"))
     }

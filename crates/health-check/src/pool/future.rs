@@ -184,12 +184,13 @@ impl<C> Call<C> {
     where
         C: Classify<E>,
     {
-        let observed = Observed::of_failure(&self.classifier.classify_error(error));
+        let failure = self.classifier.classify_error(error);
         if let Some(in_flight) = in_flight {
-            in_flight.load().record(self.started, observed.is_failure());
+            let failed = Observed::of_failure(&failure).is_failure();
+            in_flight.load().record(self.started, failed);
         }
         if let Some(pass) = pass {
-            pass.settle(observed);
+            pass.fail(&failure);
         }
     }
 }

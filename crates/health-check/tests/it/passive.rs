@@ -3,6 +3,7 @@
 mod counting;
 mod endpoint;
 mod group;
+mod hurry;
 mod model;
 mod stress;
 mod telling;

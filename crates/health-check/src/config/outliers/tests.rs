@@ -26,6 +26,7 @@ fn data_and_code_say_the_same() {
         "trials": 4,
         "abandoned_after": "2s",
         "return_on_check": false,
+        "check_on_connect_failure": false,
     }));
 
     let code = OutlierDetection::new()
@@ -48,7 +49,8 @@ fn data_and_code_say_the_same() {
         .always_eject_one(false)
         .trials(NonZeroU8::new(4).unwrap())
         .abandoned_after(Some(Duration::from_secs(2)))
-        .return_on_check(false);
+        .return_on_check(false)
+        .check_on_connect_failure(false);
     assert_eq!(data.unwrap(), code);
     assert_eq!(settings(json!({})).unwrap(), OutlierDetection::default());
 }
