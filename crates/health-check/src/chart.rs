@@ -117,6 +117,27 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn none_is_lost_where_many_count_at_once() {
+        let chart = Chart::default();
+        let at = chart.epoch + Duration::from_secs(25);
+
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let chart = &chart;
+                scope.spawn(move || {
+                    for n in 0..10_000 {
+                        chart.record(at, Duration::from_micros(n * 4 + thread), n % 5 == 0);
+                    }
+                });
+            }
+        });
+
+        let point = chart.points(at).pop().flatten().unwrap();
+        assert_eq!((point.total, point.failures), (40_000, 8_000));
+        assert_eq!(point.slowest, Duration::from_micros(39_999));
+    }
+
     proptest! {
         /// The chart says what counting all and looking at their age says.
         #[test]

@@ -72,6 +72,7 @@
 //! | `mode` | fail fast | the answer is known; waiting for it helps nobody |
 //! | `Check::timeout`, `max_age` | 800 ms, 1 s | Kubernetes waits 1 s; no dependency is asked more often |
 //! | `Endpoints::details` | nobody | the apiserver withholds reasons too |
+//! | `StatusPage::path`, `listeners`, `heartbeat` | `/status`, 16, 15 s | bounded; below the silence after which proxies give up |
 //!
 //! Those of a [`Pool`] stand at its [`PoolSettings`]; those of the outlier detection stand beside Envoy's in [`coming_from`].
 //!

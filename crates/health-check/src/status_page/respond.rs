@@ -77,6 +77,10 @@ impl StatusPage {
             place.map(|place| Answer::Live(Box::new(Live::new(self.clone(), place))))
         };
         let Some(answer) = answer else {
+            tracing::debug!(
+                most = self.listeners,
+                "status page: one who looks is refused"
+            );
             let text = "too many look, or it ends\n";
             let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
             let again = HeaderValue::from_static("5");

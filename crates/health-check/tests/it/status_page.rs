@@ -1,12 +1,18 @@
+use std::future::{pending, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use http::{Request, Response};
+use http_body_util::BodyExt;
 use portcullis_health_check::{
     Endpoints, EndpointsLayer, Health, Override, PageEndpoint, State, StatusPage, StatusPageLayer,
 };
+use portcullis_test_support::{BoxError, Probe, ScriptBody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
+use tower::{Layer, Service, ServiceExt};
 
 /// A connection on which one `GET` was sent.
 struct Connection {
@@ -86,4 +92,73 @@ async fn connections_share_the_places_and_see_changes_until_the_drain() {
     endpoints.drain().await;
     live.until("\r\n0\r\n\r\n").await;
     server.await.unwrap().unwrap();
+}
+
+type Outcome = Result<Response<ScriptBody>, BoxError>;
+
+fn request(path: &str) -> Request<ScriptBody> {
+    Request::get(path).body(ScriptBody::chunks([])).unwrap()
+}
+
+fn layer() -> StatusPageLayer {
+    StatusPageLayer::new(StatusPage::new(Endpoints::new().details(|_| true)))
+}
+
+#[tokio::test]
+async fn the_ready_instance_gets_other_paths_and_never_the_page() {
+    let (probe, handle) = Probe::<_, BoxError>::new(|_: Request<ScriptBody>| {
+        ready(Outcome::Ok(Response::new(ScriptBody::chunks(["a", "b"]))))
+    });
+    let mut service = layer().layer(probe);
+
+    for (path, calls) in [("/", 1), ("/status", 1), ("/status/", 1), ("/status/x", 2)] {
+        let response = service
+            .ready()
+            .await
+            .unwrap()
+            .call(request(path))
+            .await
+            .unwrap();
+        let is_page = response.headers().contains_key("content-security-policy");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+
+        assert_eq!(handle.calls(), calls, "{path}");
+        assert_eq!(
+            body == "ab",
+            !is_page,
+            "{path}: what is not the page's goes through unchanged"
+        );
+    }
+    assert_eq!(handle.instances(), 1, "no clone is called");
+}
+
+#[tokio::test]
+async fn readiness_and_errors_are_those_of_the_inner_service() {
+    let (probe, handle) =
+        Probe::<_, BoxError>::new(|_: Request<ScriptBody>| ready(Outcome::Err("inner".into())));
+    let mut service = task::spawn(layer().layer(probe));
+
+    handle.block();
+    assert_pending!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    handle.unblock();
+    assert!(service.is_woken());
+    handle.fail_readiness("not ready");
+    let error = assert_ready_err!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    assert_eq!(error.to_string(), "not ready");
+    assert_ready_ok!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    let error = service.call(request("/")).await.unwrap_err();
+    assert_eq!(error.to_string(), "inner");
+}
+
+#[tokio::test]
+async fn dropping_the_future_drops_the_call() {
+    let (probe, handle) = Probe::<_, BoxError>::new(|_: Request<ScriptBody>| pending::<Outcome>());
+    let mut service = layer().layer(probe);
+    let mut call = task::spawn(service.ready().await.unwrap().call(request("/")));
+    assert_pending!(call.poll());
+    assert_eq!(handle.in_flight(), 1);
+
+    drop((call, service));
+
+    assert_eq!((handle.in_flight(), handle.instances()), (0, 0));
 }

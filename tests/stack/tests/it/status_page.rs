@@ -278,6 +278,13 @@ async fn people_read_the_page_in_any_light_by_keys_and_without_a_script() {
     let rules = strings(&keys["narrow"]["rules"]);
     assert!(rules.contains(&"scrollable-region-focusable"), "{rules:?}");
 
+    let words = strings(&seen["lost"]["words"]);
+    assert_eq!(
+        words.len(),
+        4,
+        "times go on in the words of the server: {words:?}"
+    );
+
     let plain = &seen["plain"];
     assert!(strings(&plain["wrong"]).is_empty(), "{}", plain["wrong"]);
     assert_eq!(

@@ -11,8 +11,9 @@ const turn = (endpoint, to) => fetch(`${url}/turn/${endpoint}/${to}`, { method: 
 const keyOf = "document.activeElement.closest('[data-key]')?.dataset.key";
 
 // A page of its own context, with everything that went wrong on it and everything that it asked for.
-async function open(browser, options) {
+async function open(browser, options, events) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  if (events !== undefined) await context.route("**/events", events);
   const page = await context.newPage();
   const wrong = [], asked = new Set();
   page.on("console", message => { if (["error", "warning"].includes(message.type())) wrong.push(message.text()); });
@@ -110,6 +111,22 @@ async function keys(browser) {
   return { wrong, wanted, reached: [...new Set(reached)], dim, opened, wide, narrow };
 }
 
+// The events cannot be had: the page says so, and its times go on.
+async function lost(browser) {
+  const { context, page } = await open(browser, {}, route => route.abort());
+  await page.locator("#said").getByText("Not connected; trying again.").waitFor();
+  const words = [];
+  for (const [seconds, pattern] of [[1, "^\\d+.s$"], [620, "^10.min \\d+.s$"], [9001, "^2.h 30.min$"], [266460, "^3.d 2.h$"]]) {
+    await page.evaluate(seconds => { document.querySelector("[data-ago]").dataset.ago = seconds; }, seconds);
+    await page.waitForFunction(pattern => new RegExp(pattern).test(document.querySelector("[data-ago]").textContent), pattern);
+    words.push(await page.locator("[data-ago]").first().textContent());
+  }
+  await context.unrouteAll();
+  await page.locator("#said").getByText("Live.").waitFor();
+  await context.close();
+  return { words };
+}
+
 async function plain(browser) {
   const { context, page, wrong, asked } = await open(browser, { javaScriptEnabled: false });
   const seen = {
@@ -132,7 +149,7 @@ async function plain(browser) {
     const light = await looks(browser, "light", { colorScheme: "light" });
     const dark = await looks(browser, "dark", { colorScheme: "dark" });
     const forced = await looks(browser, "forced-colors", { forcedColors: "active", reducedMotion: "reduce" });
-    const seen = { light, dark, forced, changes: await changes(browser), keys: await keys(browser), plain: await plain(browser) };
+    const seen = { light, dark, forced, changes: await changes(browser), keys: await keys(browser), lost: await lost(browser), plain: await plain(browser) };
     process.stdout.write(JSON.stringify(seen));
   } finally {
     await browser.close();
