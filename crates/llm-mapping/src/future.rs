@@ -16,9 +16,10 @@ use crate::answer::{error_response, mapped_error, mapped_reply};
 use crate::collect::Collector;
 use crate::exchange::{Asked, Exchange};
 use crate::layer::Settings;
+use crate::messages_api::events::MessageEvents;
 use crate::request::{Prepared, prepare, unreadable};
 use crate::stream::ChatStream;
-use crate::{ChatError, Chunks, RequestBody, ResponseBody};
+use crate::{Caller, ChatError, Chunks, RequestBody, ResponseBody};
 
 pin_project! {
     /// The future of [`LlmMapping`](crate::LlmMapping).
@@ -232,10 +233,14 @@ impl Turn {
         };
         let parser = EventParser::new(framing).max_event_bytes(self.settings.max_event_bytes);
         let mut mapper = self.settings.provider.events();
+        let events = (self.settings.caller == Caller::Anthropic)
+            .then(|| Box::new(MessageEvents::new(exchange.clone())));
         let mut chunks = Chunks::new(exchange);
         mapper.begin(&parts.headers, &mut chunks);
         let secret = self.secret.take();
-        Ok(ChatStream::new(body, parser, mapper, chunks, secret))
+        Ok(ChatStream::new(
+            body, parser, mapper, chunks, secret, events,
+        ))
     }
 
     /// What is known of the exchange once its answer begins.

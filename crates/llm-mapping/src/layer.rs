@@ -10,7 +10,7 @@ use tower_layer::Layer;
 
 use crate::provider::Provider;
 use crate::tables::{Policy, Tables};
-use crate::{ApiKey, LlmMapping};
+use crate::{ApiKey, Caller, LlmMapping};
 
 /// Lets a caller of OpenAI's Chat Completions reach one provider: requests, replies, streams and errors.
 ///
@@ -24,6 +24,7 @@ pub struct LlmMappingLayer {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) caller: Caller,
     pub(crate) tables: Arc<Tables>,
     pub(crate) base: Option<Base>,
     pub(crate) api_key: Option<ApiKey>,
@@ -73,6 +74,7 @@ impl LlmMappingLayer {
         let tables = Arc::new(Tables::from_yaml(provider.tables())?);
         let settings = Settings {
             provider,
+            caller: Caller::OpenAi,
             tables,
             base: None,
             api_key: None,
@@ -99,6 +101,11 @@ impl LlmMappingLayer {
     pub fn base_url(self, url: &str) -> Result<Self, InvalidConfig> {
         let base = Base::parse(url)?;
         Ok(self.with(|settings| settings.base = Some(base)))
+    }
+
+    /// Replaces which API the caller speaks. Default: OpenAI's Chat Completions.
+    pub fn caller(self, caller: Caller) -> Self {
+        self.with(|settings| settings.caller = caller)
     }
 
     /// Sets the key that the provider knows us by; the caller's own `authorization` is taken away then. Default: the caller's is used.
@@ -207,6 +214,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("provider", &self.provider)
+            .field("caller", &self.caller)
             .field("tables", &self.tables)
             .field("base", &self.base)
             .field("api_key", &self.api_key)

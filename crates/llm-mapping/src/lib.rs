@@ -39,7 +39,8 @@
 //! Not for other APIs of OpenAI (responses, embeddings, files): they pass as they are.
 //!
 //! # What is mapped
-//! A `POST` to a path that ends in `/chat/completions`. Everything else passes untouched.
+//! A `POST` to a path that ends in `/chat/completions`. Everything else passes untouched. With [`Caller::Anthropic`] the caller speaks Anthropic's
+//! Messages instead, to a path that ends in `/messages`, and still reaches whatever provider the layer has.
 //!
 //! | provider | protocol |
 //! |---|---|
@@ -90,6 +91,7 @@
 
 mod answer;
 mod body;
+mod caller;
 mod chat;
 mod chunks;
 mod collect;
@@ -103,6 +105,7 @@ mod json;
 mod key;
 mod layer;
 mod message;
+mod messages_api;
 mod outgoing;
 mod provider;
 pub mod providers;
@@ -117,6 +120,7 @@ mod uri;
 mod usage;
 
 pub use crate::body::{RequestBody, ResponseBody};
+pub use crate::caller::Caller;
 pub use crate::chat::{Chat, Turn};
 pub use crate::chunks::Chunks;
 pub use crate::error::ChatError;

@@ -15,7 +15,7 @@ use crate::exchange::Asked;
 use crate::future::Turn;
 use crate::json::Document;
 use crate::provider::Authorization;
-use crate::{Chat, ChatError, Outgoing};
+use crate::{Caller, Chat, ChatError, Outgoing};
 
 /// A request that can be sent.
 pub(crate) struct Prepared {
@@ -67,6 +67,8 @@ pub(crate) fn prepare(
         let message = "the body must come without a content coding";
         return Err(ChatError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
+    let mut report = Report::default();
+    let body = &settings.caller.chat(body, &mut report)?;
     let document = Document::parse(body, "the body")
         .map_err(|reason| ChatError::new(StatusCode::BAD_REQUEST, reason))?;
     let json = document.root();
@@ -101,12 +103,15 @@ pub(crate) fn prepare(
         && settings.tables.changes_nothing()
         && parts.extensions.get::<ChatModel>().is_none();
     let source = is_same.then(|| body.clone());
-    let (body, headers, path, report) = out.finish(&params);
+    let (body, headers, path, by_policy) = out.finish(&params);
     // Byte for byte where nothing is to be changed.
     let body = source.map_or(body, |source| vec![source]);
     turn.asked = Some(asked);
     turn.report = report;
-    for change in by_rules.iter().flat_map(Report::changes) {
+    for change in by_policy
+        .changes()
+        .chain(by_rules.iter().flat_map(Report::changes))
+    {
         // The model may go elsewhere than into the body.
         if change.param() != "body:/model" {
             turn.report.add(change.kind(), change.param());
@@ -146,6 +151,17 @@ fn authorize(
     authorization: Authorization,
     settings: &crate::layer::Settings,
 ) -> Result<Option<String>, ChatError> {
+    if settings.caller == Caller::Anthropic {
+        headers.remove("anthropic-version");
+        headers.remove("anthropic-beta");
+        // A key is a key, wherever its caller's API has it.
+        if let Some(key) = headers.remove("x-api-key")
+            && !headers.contains_key(header::AUTHORIZATION)
+            && let Ok(key) = key.to_str()
+        {
+            headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {key}"))?);
+        }
+    }
     let own = settings.api_key.as_ref().map(crate::ApiKey::expose);
     let callers = headers
         .get(header::AUTHORIZATION)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -61,7 +61,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        if !is_chat(&request) {
+        if !self.settings.caller.asks(&request) {
             return ResponseFuture::passing(self.inner.call(request.map(RequestBody::untouched)));
         }
         // The instance that was made ready is called once the body is here; its clone takes its place and must become ready anew.
@@ -78,9 +78,4 @@ impl<S: fmt::Debug> fmt::Debug for LlmMapping<S> {
             .field("settings", &self.settings)
             .finish()
     }
-}
-
-/// Whether it is a chat: `POST` to a path that ends in `/chat/completions`.
-fn is_chat<B>(request: &Request<B>) -> bool {
-    request.method() == Method::POST && request.uri().path().ends_with("/chat/completions")
 }

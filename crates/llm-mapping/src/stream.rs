@@ -7,6 +7,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use portcullis_param_mapping::{EventParser, Piece};
 
+use crate::messages_api::events::MessageEvents;
 use crate::provider::{EventMapper, Flow, StreamEvent};
 use crate::{ChatError, Chunks};
 
@@ -24,6 +25,8 @@ pin_project! {
         error: Option<ChatError>,
         // The key, which no error may repeat.
         secret: Option<String>,
+        // What makes another API's events of the chunks, if the caller speaks another one.
+        events: Option<Box<MessageEvents>>,
     }
 }
 
@@ -49,6 +52,7 @@ impl<B> ChatStream<B> {
         mapper: Box<dyn EventMapper>,
         chunks: Chunks,
         secret: Option<String>,
+        events: Option<Box<MessageEvents>>,
     ) -> Self {
         Self {
             inner: Some(inner),
@@ -58,6 +62,7 @@ impl<B> ChatStream<B> {
             progress: Progress::More,
             error: None,
             secret,
+            events,
         }
     }
 
@@ -87,12 +92,31 @@ impl<B: Body<Data = Bytes>> ChatStream<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Bytes>> {
-        ready!(self.as_mut().poll_fill(cx));
-        let this = self.project();
-        if let Some(error) = this.error.take() {
-            this.chunks.event(&error.to_json());
+        loop {
+            ready!(self.as_mut().poll_fill(cx));
+            let mut this = self.as_mut().project();
+            let error = this.error.take();
+            let Some(events) = this.events else {
+                if let Some(error) = error {
+                    this.chunks.event(&error.to_json());
+                }
+                return Poll::Ready(this.chunks.take());
+            };
+            let chunks = this.chunks.take();
+            let converted = chunks.map_or(Ok(()), |chunks| events.convert(chunks));
+            if converted.is_err() {
+                this.inner.set(None);
+                *this.progress = Progress::Ended;
+            }
+            if let Some(error) = converted.err().or(error) {
+                events.error(&error);
+            }
+            let bytes = events.take();
+            // Some chunks are no event.
+            if bytes.is_some() || *this.progress == Progress::Ended {
+                return Poll::Ready(bytes);
+            }
         }
-        Poll::Ready(this.chunks.take())
     }
 
     /// Maps events until there is something to send, or the end.

@@ -50,7 +50,7 @@ fn headers(case: &Value) -> HeaderMap {
     headers
 }
 
-fn scripted(case: &Value) -> Scripted {
+pub(crate) fn scripted(case: &Value) -> Scripted {
     let body = match case["text"].as_str() {
         Some(text) => text.to_owned(),
         None => case["body"].to_string(),

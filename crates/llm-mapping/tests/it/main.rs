@@ -3,4 +3,5 @@
 
 mod cases;
 mod exchange;
+mod messages;
 mod streams;

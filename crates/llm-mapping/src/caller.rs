@@ -1,0 +1,55 @@
+use bytes::Bytes;
+use http::{Method, Request};
+
+use crate::messages_api;
+use crate::{ChatError, Exchange};
+use portcullis_param_mapping::Report;
+
+/// Which API the caller speaks.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Caller {
+    /// OpenAI's Chat Completions: `POST` to a path that ends in `/chat/completions`. The default.
+    #[default]
+    OpenAi,
+    /// Anthropic's Messages: `POST` to a path that ends in `/messages`. The request becomes a chat, and the answer a message; between them is
+    /// whatever provider the layer has.
+    Anthropic,
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// Whether a request is one that is mapped.
+    pub(crate) fn asks<B>(self, request: &Request<B>) -> bool {
+        let end = match self {
+            Self::OpenAi => "/chat/completions",
+            Self::Anthropic => "/messages",
+        };
+        request.method() == Method::POST && request.uri().path().ends_with(end)
+    }
+
+    /// The chat that a request is.
+    pub(crate) fn chat(self, body: &Bytes, report: &mut Report) -> Result<Bytes, ChatError> {
+        match self {
+            Self::OpenAi => Ok(body.clone()),
+            Self::Anthropic => messages_api::request::chat(body, report),
+        }
+    }
+
+    /// What the caller gets for a `chat.completion`.
+    pub(crate) fn reply(self, completion: Bytes, exchange: &Exchange) -> Result<Bytes, ChatError> {
+        match self {
+            Self::OpenAi => Ok(completion),
+            Self::Anthropic => messages_api::reply::message(&completion, exchange),
+        }
+    }
+
+    /// What the caller gets for an error.
+    pub(crate) fn error(self, error: &ChatError) -> Bytes {
+        match self {
+            Self::OpenAi => error.to_json(),
+            Self::Anthropic => messages_api::error::json(error),
+        }
+    }
+}
