@@ -100,9 +100,15 @@ pub(crate) fn payload(raw: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// The type of an event, or of an exception.
+/// The type of an event, or of an exception; the code of an error that the protocol does not know.
 pub(crate) fn name(raw: &[u8]) -> Option<&[u8]> {
-    header(raw, b":event-type").or_else(|| header(raw, b":exception-type"))
+    let names = [&b":event-type"[..], b":exception-type", b":error-code"];
+    names.into_iter().find_map(|name| header(raw, name))
+}
+
+/// Whether a message says that something went wrong.
+pub(crate) fn is_exception(raw: &[u8]) -> bool {
+    matches!(header(raw, b":message-type"), Some(b"exception" | b"error"))
 }
 
 /// The same message with another payload.
@@ -222,6 +228,30 @@ mod tests {
         let expected = b"\0\0\0\x10\0\0\0\0\x05\xc2\x48\xeb\x7d\x98\xc8\xff";
 
         assert_eq!(message(b"", b""), &expected[..]);
+    }
+
+    #[test]
+    fn exceptions_are_told_from_events() {
+        for (kind, header, name, is_exception) in [
+            ("event", ":event-type", "chunk", false),
+            ("exception", ":exception-type", "throttlingException", true),
+            ("error", ":error-code", "InternalError", true),
+        ] {
+            let mut headers = BytesMut::new();
+            for (name, value) in [(":message-type", kind), (header, name)] {
+                headers.put_u8(u8::try_from(name.len()).unwrap());
+                headers.put_slice(name.as_bytes());
+                headers.put_u8(STRING);
+                headers.put_u16(u16::try_from(value.len()).unwrap());
+                headers.put_slice(value.as_bytes());
+            }
+            let events = events(&message(&headers, b"{}"), 1000).unwrap();
+
+            assert_eq!(events[0].name(), Some(name.as_bytes()), "{kind}");
+            assert_eq!(events[0].is_exception(), is_exception, "{kind}");
+        }
+        let events = events(&exception(b"{}"), 1000).unwrap();
+        assert!(events[0].is_exception());
     }
 
     #[test]

@@ -178,6 +178,14 @@ impl Event {
         names.last().filter(|name| !name.is_empty())
     }
 
+    /// Whether the message says that something went wrong: one whose header `:message-type` is `exception` or `error`. Its name is the
+    /// exception's, or the code of the error. Always `false` but for [`Framing::AwsEventStream`].
+    #[cfg(feature = "aws")]
+    #[must_use]
+    pub fn is_exception(&self) -> bool {
+        self.framing == Framing::AwsEventStream && aws::is_exception(&self.raw)
+    }
+
     /// The bytes of the same event with another name, or none, and the same data or other. Only an event stream has names.
     pub(crate) fn with_name(&self, name: Option<&str>, data: Option<&[u8]>) -> Bytes {
         match (self.framing, data) {

@@ -17,7 +17,7 @@ pub enum Framing {
     /// One JSON array whose elements come one after another: each element is an event.
     JsonArray,
     /// `application/vnd.amazon.eventstream`, [Amazon's binary encoding]: each message is an event whose data is the payload and whose name is
-    /// the header `:event-type` or `:exception-type`. All checksums are checked, and made for a message with other data.
+    /// the header `:event-type`, `:exception-type` or `:error-code`. All checksums are checked, and made for a message with other data.
     ///
     /// [Amazon's binary encoding]: https://smithy.io/2.0/aws/amazon-eventstream.html
     #[cfg(feature = "aws")]
