@@ -127,6 +127,10 @@ async fn every_answer_is_kept_and_framed_by_nobody() {
         (&page(), Method::GET, "/status/x", "*/*", 404),
         (&page(), Method::GET, "/statusx", "*/*", 404),
         (&withheld, Method::GET, "/status", "*/*", 403),
+        (&withheld, Method::GET, "/status/events", "*/*", 403),
+        (&withheld, Method::GET, "/status", "text/event-stream", 403),
+        (&page(), Method::POST, "/status/events", "*/*", 405),
+        (&page(), Method::GET, "/status/events/", "*/*", 404),
         (&withheld, Method::GET, "/status", "application/json", 403),
     ] {
         let (answered, headers, body) = ask(page, method.clone(), path, accept).await;
@@ -285,6 +289,32 @@ async fn what_calls_show_and_hands_decide_is_told_apart() {
     );
     advance(Duration::from_secs(31)).await;
     assert!(matches!(good.admit(), Admission::Pass(_)));
+}
+
+#[tokio::test]
+async fn a_call_that_is_drawn_allocates_nothing() {
+    let calls = OutlierDetection::new().endpoint("a");
+    let page = page().endpoint("orders", PageEndpoint::new("a").passive(calls.clone()));
+
+    let info = allocation_counter::measure(|| {
+        for _ in 0..1000 {
+            let Admission::Pass(pass) = calls.admit() else {
+                panic!("a call goes through")
+            };
+            pass.settle(Observed::Success);
+        }
+    });
+
+    assert_eq!(info.count_total, 0);
+    let seen = json(&page).await;
+    let total = &seen["upstreams"][0]["endpoints"][0]["calls"]["total"];
+    let total: u64 = total
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(serde_json::Value::as_u64)
+        .sum();
+    assert_eq!(total, 1000);
 }
 
 #[tokio::test]

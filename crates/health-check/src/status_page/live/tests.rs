@@ -93,6 +93,26 @@ async fn who_comes_sees_the_table_and_then_its_changes_once_a_second_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn accept_asks_for_events_too() {
+    let (page, ..) = page();
+    let request = Request::get("/status").header("accept", "text/event-stream");
+
+    let response = page
+        .oneshot(request.body(String::new()).unwrap())
+        .await
+        .unwrap();
+
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(response.headers()["x-accel-buffering"], "no");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert!(response.headers().get("content-length").is_none());
+    assert!(is_said(
+        &next(&mut response.into_body()).await,
+        "event: rows"
+    ));
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_is_broken_by_a_comment() {
     let (page, ..) = page();
     let page = page.heartbeat(Duration::from_secs(5));
