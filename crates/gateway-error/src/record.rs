@@ -86,6 +86,8 @@ pub enum WaitReason {
     Immediate,
     /// The delay after which a second attempt of a hedged request starts beside the first.
     Hedge,
+    /// Nothing: the next attempt goes to another upstream, which has not failed.
+    Fallback,
 }
 
 /// Why there was no further attempt.
@@ -215,6 +217,7 @@ impl WaitReason {
             Self::Pushback => "pushback",
             Self::Immediate => "immediate",
             Self::Hedge => "hedge",
+            Self::Fallback => "fallback",
         }
     }
 }

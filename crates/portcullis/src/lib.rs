@@ -29,6 +29,7 @@
 //! # When to use this
 //! - For the whole stack, in its order, from code or from one [`Config`](https://docs.rs/portcullis): `Stack`.
 //! - For the same over several endpoints: `Config::pool` makes a pool, and `Stack::over` stands on it.
+//! - For one request that goes to another provider where the first has failed: `FallbackLayer`, with the feature `fallback`.
 //! - To have all layers under one name and one version.
 //!
 //! # When not
@@ -60,6 +61,8 @@
 
 #[cfg(feature = "config")]
 mod config;
+#[cfg(feature = "fallback")]
+mod fallback;
 #[cfg(feature = "stack")]
 mod stack;
 
@@ -77,6 +80,10 @@ pub use portcullis_timeout as timeout;
 
 #[cfg(feature = "config")]
 pub use crate::config::Config;
+#[cfg(feature = "fallback")]
+pub use crate::fallback::{
+    AnsweredBy, Fallback, FallbackBody, FallbackFuture, FallbackLayer, FallbackOn,
+};
 #[cfg(feature = "stack")]
 pub use crate::stack::{PoolService, Stack, StackService};
 
