@@ -46,6 +46,7 @@
 //! |---|---|
 //! | `openai`, `portkey`, `apipark` | OpenAI's: requests, replies and streams pass byte for byte, and are checked |
 //! | `anthropic` | [Messages](providers::Anthropic) |
+//! | `gemini` | [generateContent](providers::Gemini), also on Vertex AI |
 //! | `ollama` | [Ollama's own](providers::Ollama), lines of JSON |
 //! | `mistral`, `together`, `ernie-v2` | [nearly OpenAI's](providers::OpenAiLike) |
 //!

@@ -8,10 +8,12 @@ use crate::provider::Provider;
 
 mod anthropic;
 mod ernie;
+mod gemini;
 mod ollama;
 mod openai_like;
 
 pub use self::anthropic::Anthropic;
+pub use self::gemini::Gemini;
 pub use self::ollama::Ollama;
 pub use self::openai_like::OpenAiLike;
 
@@ -19,6 +21,7 @@ pub use self::openai_like::OpenAiLike;
 pub const NAMES: &[&str] = &[
     "openai",
     "anthropic",
+    "gemini",
     "mistral",
     "together",
     "ernie-v2",
@@ -43,6 +46,7 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Provider>, InvalidConfig> {
     Ok(match name {
         "openai" => Arc::new(OpenAiLike::openai()),
         "anthropic" => Arc::new(Anthropic::new()),
+        "gemini" => Arc::new(Gemini::new()),
         "mistral" => Arc::new(OpenAiLike::mistral()),
         "together" => Arc::new(OpenAiLike::together()),
         "ernie-v2" => Arc::new(OpenAiLike::ernie_v2()),

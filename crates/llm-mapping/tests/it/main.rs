@@ -3,5 +3,6 @@
 
 mod cases;
 mod exchange;
+mod gemini;
 mod messages;
 mod streams;
