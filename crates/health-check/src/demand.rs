@@ -88,6 +88,7 @@ impl Demand {
     /// Makes what is known too old.
     pub(crate) fn expire(&self) {
         self.age.until.store(0, Ordering::Release);
+        self.shared.watchers.tell();
     }
 
     /// Makes what is known too old and begins a probe; `false` where the last one began less than a tenth of the age ago.

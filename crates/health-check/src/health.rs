@@ -30,7 +30,7 @@ pub enum Initial {
     Optimistic,
     /// Down: calls are refused until a probe has succeeded.
     Pessimistic,
-    /// Neither: a call at a gate waits for the first result, which it brings near. Where none has come in the time that a probe has, it counts as down.
+    /// Neither: a call at a gate, or in a pool where no other endpoint may be called, waits for the first result, which it brings near. Where none has come in the time that a probe has, it counts as down.
     WaitForFirst,
 }
 

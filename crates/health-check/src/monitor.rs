@@ -99,7 +99,7 @@ impl<P: Probe> Monitor<P> {
     /// Probes only when somebody wants to know and what is known is older than this, before the first call that comes then: a light request before the call.
     /// Default: a task probes in the background. At least 1 ms and at most a day. There is no task then, and no call waits while it is not that old.
     ///
-    /// All callers wait for one probe, at a gate of any mode but [`Observe`](crate::Mode::Observe), or by [`Health::fresh`]; who is dropped leaves it to the others.
+    /// All callers wait for one probe, at a gate of any mode but [`Observe`](crate::Mode::Observe), in a pool where no other endpoint may be called, or by [`Health::fresh`]; who is dropped leaves it to the others.
     /// Its result decides alone, as those before it are too old: [`rise`](Self::rise) and [`fall`](Self::fall) do not count, and of the intervals only
     /// [`unhealthy_interval`](Self::unhealthy_interval), which replaces this while the state is down.
     pub const fn on_demand(mut self, max_age: Duration) -> Self {

@@ -44,6 +44,10 @@ use self::settings::PoolSettings;
 /// It is always ready: what a request says, as its [`Attempt`], has to do with which endpoint is picked. Where none may be called it answers by itself, as the
 /// [`Mode`] says: 503, or UNAVAILABLE for gRPC.
 ///
+/// Of some it may not be known yet: before their first probe with [`Initial::WaitForFirst`](crate::Initial::WaitForFirst), or when what is known is too old
+/// [on demand](crate::Monitor::on_demand). A call makes them be probed, up to 16 at once, and goes to another one meanwhile. Where there is none it waits for them, whatever
+/// the mode is, but in [`Mode::FailFast`] no longer than a probe may last, and not longer than its [`Deadline`]. Nothing panics before they are known.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use std::convert::Infallible;
@@ -186,18 +190,33 @@ impl<S: Clone, C: Clone> Pool<S, C> {
         let shared = &self.shared;
         let upstream = &shared.settings.upstream;
         let audience = Audience::of(&request);
-        let Mode::Wait { limit } = shared.settings.mode else {
-            telemetry::refused(upstream, false);
-            let kept = &shared.kept;
-            let refusal = kept.unavailable(&shared.settings.name, audience, shared.again());
-            return PoolFuture::refused(refusal);
+        let (limit, settling) = match (shared.settings.mode, shared.patience()) {
+            (Mode::Wait { limit }, None) => {
+                telemetry::waiting(upstream);
+                (limit, false)
+            }
+            (Mode::Wait { limit }, Some(_)) => {
+                telemetry::asking(upstream);
+                (limit, false)
+            }
+            (Mode::FailFast | Mode::Observe, Some(patience)) => {
+                telemetry::asking(upstream);
+                (patience, true)
+            }
+            (Mode::FailFast | Mode::Observe, None) => {
+                telemetry::refused(upstream, false);
+                let kept = &shared.kept;
+                let refusal = kept.unavailable(&shared.settings.name, audience, shared.again());
+                return PoolFuture::refused(refusal);
+            }
         };
-        telemetry::waiting(upstream);
         let end = Instant::now() + limit.min(LONGEST);
         let deadline = request.extensions().get::<Deadline>().copied();
+        let asked = shared.unsettled();
         let shared = Arc::clone(shared);
         let waiting = Waiting::for_any(shared, self.classifier.clone(), request)
-            .until(end, deadline, audience);
+            .until(end, deadline, audience)
+            .asking(asked, settling);
         PoolFuture::waiting(waiting)
     }
 

@@ -277,6 +277,7 @@ impl Shared {
     pub(crate) fn asked(&self, until: Instant) {
         self.status
             .send_modify(|status| status.next_check = Some(until));
+        self.watchers.tell();
     }
 
     pub(crate) fn next_check(&self) -> Option<Duration> {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::changes::Changes;
+use crate::health::Verdict;
 use crate::pass::Pass;
 use crate::pool::load::Load;
 use crate::{Admission, Health, PassiveHealth};
@@ -164,6 +167,22 @@ impl<S> Member<S> {
             Some(passive) if passive.is_closed() => (true, false),
             Some(passive) => (passive.would_admit(), true),
         }
+    }
+
+    /// Whether nobody knows yet, or what is known is too old to decide by.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        let verdict = self.health.as_ref().map(Health::verdict);
+        verdict == Some(Verdict::Unsettled)
+    }
+
+    /// When what is known is too old, where it can be.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.health.as_ref()?.expires()
+    }
+
+    /// How many probes on demand have ended.
+    pub(crate) fn probes_ended(&self) -> u64 {
+        self.health.as_ref().map_or(0, Health::probes_ended)
     }
 
     #[inline]

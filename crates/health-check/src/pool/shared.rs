@@ -14,7 +14,7 @@ use crate::pool::load::{InFlight, Load, Rules};
 use crate::pool::member::{Member, MemberStatus, Seat};
 use crate::pool::view::{Entry, Group, View, scale};
 use crate::refusal::Kept;
-use crate::{PoolSettings, telemetry};
+use crate::{Health, PoolSettings, telemetry};
 
 /// What the clones of a pool share.
 pub(crate) struct Shared<S> {
@@ -56,6 +56,9 @@ pub(crate) struct Avoid<'a> {
     /// One that is not ready.
     pub(crate) busy: Option<&'a Load>,
 }
+
+/// Of how many endpoints that nobody knows of one look brings the probes near.
+const ASKED: usize = 16;
 
 // === impl Shared ===
 
@@ -206,6 +209,43 @@ impl<S> Shared<S> {
         (view.count, view.due)
     }
 
+    /// Brings the probes near of those that nobody knows of: of so many, and of the same ones until something has changed, so that who looks twice asks no more of them.
+    #[cold]
+    fn ask(view: &View<S>) {
+        #[expect(clippy::cast_possible_truncation, reason = "any number does")]
+        let start = view.count as usize % view.unsettled.len().max(1);
+        let (before, after) = view.unsettled.split_at_checked(start).unwrap_or_default();
+        let seats = after.iter().chain(before);
+        let seats = seats.filter(|seat| seat.member.is_unsettled());
+        for health in seats
+            .filter_map(|seat| seat.member.health.as_ref())
+            .take(ASKED)
+        {
+            health.ask();
+        }
+    }
+
+    /// How long it may take until it is known of those that the last pick knew nothing of; `None` where there was none.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let view = self.view.load();
+        let healths = view.unsettled.iter();
+        let healths = healths.filter_map(|seat| seat.member.health.as_ref());
+        healths.map(Health::patience).max()
+    }
+
+    /// Says whether all of those is known by now.
+    pub(crate) fn is_settled(&self) -> bool {
+        let view = self.view.load();
+        !view.unsettled.iter().any(|seat| seat.member.is_unsettled())
+    }
+
+    /// Those that nobody knows of, and how many of their probes have ended.
+    pub(crate) fn unsettled(&self) -> Vec<(Arc<Seat<S>>, u64)> {
+        let view = self.view.load();
+        let ended = |seat: &Arc<Seat<S>>| (Arc::clone(seat), seat.member.probes_ended());
+        view.unsettled.iter().map(ended).collect()
+    }
+
     /// The time until an endpoint is looked at again, where somebody knows.
     pub(crate) fn again(&self) -> Option<Duration> {
         let seats = self.seats();
@@ -237,6 +277,9 @@ impl<S: Clone> Shared<S> {
             self.refresh(now);
             view = self.view.load();
         }
+        if !view.unsettled.is_empty() {
+            Self::ask(&view);
+        }
         let random = self.chance.next();
         if let [group] = &*view.groups
             && avoid.is_nothing()
@@ -245,6 +288,18 @@ impl<S: Clone> Shared<S> {
             return Some(picked);
         }
         self.pick_anywhere(&view, random, now, avoid)
+    }
+
+    /// Picks one of these, whose probe has ended since so many had: what it has found counts for who waited, even where it is too old again.
+    pub(crate) fn pick_asked(&self, asked: &[(Arc<Seat<S>>, u64)]) -> Option<Picked<S>> {
+        let view = self.view.load();
+        asked.iter().find_map(|(seat, ended)| {
+            let is_there = view.unsettled.iter().any(|other| Arc::ptr_eq(other, seat));
+            if !is_there || seat.member.probes_ended() == *ended {
+                return None;
+            }
+            Some(Picked::new(seat, seat.member.enter(false)?, Instant::now()))
+        })
     }
 
     #[inline(never)]

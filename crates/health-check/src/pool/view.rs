@@ -14,6 +14,8 @@ pub(crate) struct View<S> {
     pub(crate) count: u64,
     /// When it is out of date by itself: the first ejection is over then.
     pub(crate) due: Option<Instant>,
+    /// Nobody knows of these yet, or what is known is too old: a call asks.
+    pub(crate) unsettled: Box<[Arc<Seat<S>>]>,
     /// The first priority first.
     pub(crate) groups: Box<[Group<S>]>,
 }
@@ -57,6 +59,7 @@ impl<S> View<S> {
         Self {
             count: 0,
             due: None,
+            unsettled: Box::default(),
             groups: Box::default(),
         }
     }
@@ -72,14 +75,22 @@ impl<S> View<S> {
     {
         let observe = matches!(settings.mode, Mode::Observe);
         let mut due: Option<Instant> = None;
-        // All, those that get calls, and those that get a trial.
-        type Found<S> = [Vec<Arc<Seat<S>>>; 3];
+        let mut unsettled = Vec::new();
+        // All, those that get calls, and those that get a trial; and how many nobody knows of.
+        type Found<S> = ([Vec<Arc<Seat<S>>>; 3], usize);
         let mut found: BTreeMap<u32, Found<S>> = BTreeMap::new();
         for seat in seats {
-            let [all, regular, trials] = found.entry(seat.member.priority).or_default();
+            let ([all, regular, trials], unknown) = found.entry(seat.member.priority).or_default();
             all.push(Arc::clone(seat));
+            let is_unsettled = seat.member.is_unsettled();
+            if is_unsettled {
+                unsettled.push(Arc::clone(seat));
+            } else if let Some(expires) = seat.member.expires().filter(|at| *at > now) {
+                due = Some(due.map_or(expires, |due| due.min(expires)));
+            }
             match seat.member.look() {
                 _ if observe => regular.push(Arc::clone(seat)),
+                _ if is_unsettled => *unknown += 1,
                 (true, false) => regular.push(Arc::clone(seat)),
                 (true, true) => trials.push(Arc::clone(seat)),
                 (false, _) => {
@@ -95,15 +106,21 @@ impl<S> View<S> {
         }
         let sizes: Vec<_> = found
             .values()
-            .map(|[all, regular, trials]| (regular.len() + trials.len(), all.len()))
+            // One that nobody knows of may be up, and soon somebody does.
+            .map(|([all, regular, trials], unknown)| {
+                (regular.len() + trials.len() + unknown, all.len())
+            })
             .collect();
         let shares = shares(&sizes, settings.overprovisioning, settings.panic_threshold);
         // Rounding leaves no call without a group.
         let last = shares.iter().rposition(|share| share.part > 0.0);
         let mut part = 0.0;
         let groups = found.into_iter().zip(shares).enumerate();
-        let groups = groups.map(|(index, ((priority, [all, regular, trials]), share))| {
+        let groups = groups.map(|(index, ((priority, found), share))| {
+            let ([all, regular, trials], unknown) = found;
             part += share.part;
+            // Not before it is known that they are too few.
+            let panics = share.panics && unknown == 0;
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -116,15 +133,16 @@ impl<S> View<S> {
             Group {
                 priority,
                 below,
-                panics: share.panics,
-                anyway: share.panics || observe,
+                panics,
+                anyway: panics || observe,
                 trials: trials.into(),
-                table: Table::new(if share.panics { all } else { regular }),
+                table: Table::new(if panics { all } else { regular }),
             }
         });
         Self {
             count,
             due,
+            unsettled: unsettled.into(),
             groups: groups.collect(),
         }
     }

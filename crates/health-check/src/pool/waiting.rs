@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::pool::future::Call;
+use crate::pool::member::Seat;
 use crate::pool::shared::{Avoid, Picked, Shared};
 use crate::refusal::Refusal;
 use crate::telemetry;
@@ -25,6 +26,10 @@ pub(crate) struct Waiting<S, ReqBody, C> {
     picked: [Option<Picked<S>>; 2],
     /// The wait for a change, where none may be called.
     change: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    /// Those that nobody knew of when it began, with how many of their probes had ended.
+    asked: Vec<(Arc<Seat<S>>, u64)>,
+    /// It ends when all is known.
+    settling: bool,
     end: Option<Instant>,
     deadline: Option<Deadline>,
     audience: Audience,
@@ -53,6 +58,8 @@ impl<S, ReqBody, C> Waiting<S, ReqBody, C> {
             request: Some(request),
             picked: [None, None],
             change: None,
+            asked: Vec::new(),
+            settling: false,
             end: None,
             deadline: None,
             audience: Audience::default(),
@@ -69,6 +76,13 @@ impl<S, ReqBody, C> Waiting<S, ReqBody, C> {
         self.end = Some(deadline.map_or(end, |deadline| deadline.instant().min(end)));
         self.deadline = deadline;
         self.audience = audience;
+        self
+    }
+
+    /// It waits for the probes of these too; and where it only does that, no longer.
+    pub(crate) fn asking(mut self, asked: Vec<(Arc<Seat<S>>, u64)>, settling: bool) -> Self {
+        self.asked = asked;
+        self.settling = settling;
         self
     }
 
@@ -109,13 +123,16 @@ impl<S: Clone, ReqBody, C: Clone> Waiting<S, ReqBody, C> {
             }
             // Before the look, so that no change is missed: where it is another view that was looked at, there is another look.
             let (seen, _) = self.shared.seen();
+            let known = self.settling && self.shared.is_settled();
             let tried = request.extensions().get::<Attempt>();
             let picked = self.shared.pick(Avoid { tried, busy: None });
+            let picked = picked.or_else(|| self.shared.pick_asked(&self.asked));
             if picked.is_some() {
                 self.picked = [picked, None];
                 break;
             }
-            let Some(end) = self.end.filter(|end| *end > Instant::now()) else {
+            let end = self.end.filter(|end| !known && *end > Instant::now());
+            let Some(end) = end else {
                 return Poll::Ready(Waited::Refused(self.refuse()));
             };
             let (_, due) = self.shared.seen();

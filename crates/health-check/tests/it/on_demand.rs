@@ -14,11 +14,11 @@ use super::*;
 
 /// A script that takes its time, and how often it was played and is being played.
 #[derive(Clone)]
-struct Slow {
-    script: Script,
+pub(crate) struct Slow {
+    pub(crate) script: Script,
     takes: Duration,
     begun: Arc<AtomicU32>,
-    running: Arc<AtomicU32>,
+    pub(crate) running: Arc<AtomicU32>,
 }
 
 struct Running(Arc<AtomicU32>);
@@ -30,7 +30,7 @@ impl Drop for Running {
 }
 
 impl Slow {
-    fn new(look: Look, takes: u64) -> Self {
+    pub(crate) fn new(look: Look, takes: u64) -> Self {
         Self {
             script: Script::new(&[look]),
             takes: Duration::from_millis(takes),
@@ -39,7 +39,7 @@ impl Slow {
         }
     }
 
-    fn begun(&self) -> u32 {
+    pub(crate) fn begun(&self) -> u32 {
         self.begun.load(Ordering::SeqCst)
     }
 }

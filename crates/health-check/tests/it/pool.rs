@@ -5,6 +5,7 @@ mod health;
 mod membership;
 mod names;
 mod picks;
+mod settling;
 mod telling;
 
 use std::collections::BTreeMap;
