@@ -4,5 +4,6 @@
 mod cases;
 mod exchange;
 mod gemini;
+mod joined;
 mod messages;
 mod streams;
