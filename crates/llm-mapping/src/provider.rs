@@ -63,7 +63,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Maps the events of one stream, in order.
-pub trait EventMapper: Send {
+pub trait EventMapper: Send + Sync {
     /// Takes what the headers of the answer say of the stream, before its first event. Default: nothing.
     fn begin(&mut self, _headers: &HeaderMap, _chunks: &mut Chunks) {}
 

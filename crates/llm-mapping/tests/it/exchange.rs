@@ -35,6 +35,7 @@ pub(crate) struct Got {
 pub(crate) struct Told {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    pub(crate) extensions: http::Extensions,
     pub(crate) body: Bytes,
     pub(crate) got: Option<Got>,
 }
@@ -122,6 +123,7 @@ pub(crate) async fn send(
     Told {
         status: parts.status,
         headers: parts.headers,
+        extensions: parts.extensions,
         body,
         got,
     }

@@ -209,7 +209,7 @@ fn ollama_calls(said: &Said) -> Vec<Value> {
         .collect()
 }
 
-fn ollama_line(message: Value, said: Option<&Said>) -> Value {
+fn ollama_line(message: &Value, said: Option<&Said>) -> Value {
     let mut line = json!({"model": "m", "created_at": "2023-11-14T22:13:20.1Z", "message": message, "done": said.is_some()});
     if let Some(said) = said {
         line["done_reason"] = said.reason("stop", "length", "stop").into();
@@ -224,25 +224,25 @@ fn ollama(said: &Said) -> Value {
     if !said.calls.is_empty() {
         message["tool_calls"] = ollama_calls(said).into();
     }
-    ollama_line(message, Some(said))
+    ollama_line(&message, Some(said))
 }
 
 fn ollama_stream(said: &Said) -> Vec<u8> {
     let mut lines = Vec::new();
     for text in &said.pieces {
         lines.push(ollama_line(
-            json!({"role": "assistant", "content": text}),
+            &json!({"role": "assistant", "content": text}),
             None,
         ));
     }
     for call in ollama_calls(said) {
         lines.push(ollama_line(
-            json!({"role": "assistant", "content": "", "tool_calls": [call]}),
+            &json!({"role": "assistant", "content": "", "tool_calls": [call]}),
             None,
         ));
     }
     lines.push(ollama_line(
-        json!({"role": "assistant", "content": ""}),
+        &json!({"role": "assistant", "content": ""}),
         Some(said),
     ));
     let mut text = String::new();

@@ -2,8 +2,10 @@
 #![cfg(test)]
 
 mod cases;
+mod contract;
 mod exchange;
 mod gemini;
 mod joined;
 mod messages;
+mod settings;
 mod streams;
