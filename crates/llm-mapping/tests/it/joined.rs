@@ -52,6 +52,13 @@ const FORMS: &[Form] = &[
         stream: openai_stream,
     },
     Form {
+        provider: "gemini",
+        max_calls: 3,
+        reply: gemini,
+        content_type: "text/event-stream",
+        stream: gemini_stream,
+    },
+    Form {
         provider: "ollama",
         max_calls: 3,
         reply: ollama,
@@ -198,6 +205,42 @@ fn openai_stream(said: &Said) -> Vec<u8> {
     last["usage"] = openai_usage(said);
     events.push(last);
     (sse(events) + "data: [DONE]\n\n").into()
+}
+
+fn gemini_said(parts: &[Value], said: Option<&Said>) -> Value {
+    let mut candidate = json!({"index": 0, "content": {"role": "model", "parts": parts}});
+    if let Some(said) = said {
+        candidate["finishReason"] = said.reason("STOP", "MAX_TOKENS", "STOP").into();
+    }
+    let mut answer = json!({"candidates": [candidate], "responseId": "r", "modelVersion": "m"});
+    if let Some(said) = said {
+        answer["usageMetadata"] = json!({
+            "promptTokenCount": said.prompt, "candidatesTokenCount": said.completion, "totalTokenCount": said.prompt + said.completion,
+        });
+    }
+    answer
+}
+
+fn gemini_parts(said: &Said) -> Vec<Value> {
+    let texts = said.pieces.iter().map(|text| json!({ "text": text }));
+    let calls = said.calls.iter().enumerate();
+    let calls = calls.map(|(index, (name, arguments))| {
+        json!({"functionCall": {"id": format!("t{index}"), "name": name, "args": arguments}})
+    });
+    texts.chain(calls).collect()
+}
+
+fn gemini(said: &Said) -> Value {
+    gemini_said(&gemini_parts(said), Some(said))
+}
+
+fn gemini_stream(said: &Said) -> Vec<u8> {
+    let mut events: Vec<_> = gemini_parts(said)
+        .into_iter()
+        .map(|part| gemini_said(&[part], None))
+        .collect();
+    events.push(gemini_said(&[json!({"text": ""})], Some(said)));
+    sse(events).into()
 }
 
 fn ollama_calls(said: &Said) -> Vec<Value> {
