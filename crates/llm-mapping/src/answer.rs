@@ -47,7 +47,7 @@ pub(crate) fn mapped_reply<B>(
             }
             Ok(())
         });
-    let caller = turn.settings.caller;
+    let caller = turn.caller;
     match outcome.and_then(|()| caller.reply(out.into_bytes(), &exchange)) {
         Err(error) => error_response(Some(parts), error, turn),
         Ok(body) => {
@@ -89,7 +89,7 @@ pub(crate) fn error_response<B>(
         is_upstream = parts.is_some(),
         "chat failed"
     );
-    let body = turn.settings.caller.error(&error);
+    let body = turn.caller.error(&error);
     let is_ours = error.error_code().is_some_and(|code| OURS.contains(&code));
     let mut parts = match parts {
         Some(parts) if !is_ours => parts,

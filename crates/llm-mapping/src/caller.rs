@@ -15,24 +15,31 @@ pub enum Caller {
     /// Anthropic's Messages: `POST` to a path that ends in `/messages`. The request becomes a chat, and the answer a message; between them is
     /// whatever provider the layer has.
     Anthropic,
+    /// Either of them, by the path.
+    Any,
 }
 
 // === impl Caller ===
 
 impl Caller {
-    /// Whether a request is one that is mapped.
-    pub(crate) fn asks<B>(self, request: &Request<B>) -> bool {
-        let end = match self {
-            Self::OpenAi => "/chat/completions",
-            Self::Anthropic => "/messages",
+    /// The caller of a request that is mapped.
+    pub(crate) fn of<B>(self, request: &Request<B>) -> Option<Self> {
+        let path = request.uri().path();
+        let one = if path.ends_with("/chat/completions") {
+            Self::OpenAi
+        } else if path.ends_with("/messages") {
+            Self::Anthropic
+        } else {
+            return None;
         };
-        request.method() == Method::POST && request.uri().path().ends_with(end)
+        let is_known = self == one || self == Self::Any;
+        (is_known && request.method() == Method::POST).then_some(one)
     }
 
     /// The chat that a request is.
     pub(crate) fn chat(self, body: &Bytes, report: &mut Report) -> Result<Bytes, ChatError> {
         match self {
-            Self::OpenAi => Ok(body.clone()),
+            Self::OpenAi | Self::Any => Ok(body.clone()),
             Self::Anthropic => messages_api::request::chat(body, report),
         }
     }
@@ -40,7 +47,7 @@ impl Caller {
     /// What the caller gets for a `chat.completion`.
     pub(crate) fn reply(self, completion: Bytes, exchange: &Exchange) -> Result<Bytes, ChatError> {
         match self {
-            Self::OpenAi => Ok(completion),
+            Self::OpenAi | Self::Any => Ok(completion),
             Self::Anthropic => messages_api::reply::message(&completion, exchange),
         }
     }
@@ -48,7 +55,7 @@ impl Caller {
     /// What the caller gets for an error.
     pub(crate) fn error(self, error: &ChatError) -> Bytes {
         match self {
-            Self::OpenAi => error.to_json(),
+            Self::OpenAi | Self::Any => error.to_json(),
             Self::Anthropic => messages_api::error::json(error),
         }
     }

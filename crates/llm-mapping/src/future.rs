@@ -52,6 +52,7 @@ pin_project! {
 pub(crate) struct Turn {
     pub(crate) settings: Arc<Settings>,
     pub(crate) audience: portcullis_gateway_error::Audience,
+    pub(crate) caller: Caller,
     pub(crate) asked: Option<Asked>,
     pub(crate) report: Report,
     /// What no error may repeat.
@@ -74,9 +75,15 @@ impl<F, S, ReqBody, ResBody> ResponseFuture<F, S, ReqBody, ResBody> {
         }
     }
 
-    pub(crate) fn reading(request: Request<ReqBody>, inner: S, settings: Arc<Settings>) -> Self {
+    pub(crate) fn reading(
+        request: Request<ReqBody>,
+        caller: Caller,
+        inner: S,
+        settings: Arc<Settings>,
+    ) -> Self {
         let turn = Turn {
             audience: portcullis_gateway_error::Audience::of(&request),
+            caller,
             asked: None,
             report: Report::default(),
             secret: None,
@@ -233,7 +240,7 @@ impl Turn {
         };
         let parser = EventParser::new(framing).max_event_bytes(self.settings.max_event_bytes);
         let mut mapper = self.settings.provider.events();
-        let events = (self.settings.caller == Caller::Anthropic)
+        let events = (self.caller == Caller::Anthropic)
             .then(|| Box::new(MessageEvents::new(exchange.clone())));
         let mut chunks = Chunks::new(exchange);
         mapper.begin(&parts.headers, &mut chunks);

@@ -68,7 +68,7 @@ pub(crate) fn prepare(
         return Err(ChatError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let mut report = Report::default();
-    let body = &settings.caller.chat(body, &mut report)?;
+    let body = &turn.caller.chat(body, &mut report)?;
     let document = Document::parse(body, "the body")
         .map_err(|reason| ChatError::new(StatusCode::BAD_REQUEST, reason))?;
     let json = document.root();
@@ -118,7 +118,7 @@ pub(crate) fn prepare(
         }
     }
 
-    turn.secret = authorize(&mut parts.headers, provider.authorization(), &settings)?;
+    turn.secret = authorize(&mut parts.headers, provider.authorization(), turn)?;
     let length: usize = body.iter().map(Bytes::len).sum();
     describe(&mut parts.headers, length, provider.is_native());
     parts.headers.extend(headers);
@@ -149,9 +149,9 @@ pub(crate) fn unreadable(error: Unread, limit: usize) -> ChatError {
 fn authorize(
     headers: &mut HeaderMap,
     authorization: Authorization,
-    settings: &crate::layer::Settings,
+    turn: &Turn,
 ) -> Result<Option<String>, ChatError> {
-    if settings.caller == Caller::Anthropic {
+    if turn.caller == Caller::Anthropic {
         headers.remove("anthropic-version");
         headers.remove("anthropic-beta");
         // A key is a key, wherever its caller's API has it.
@@ -162,7 +162,7 @@ fn authorize(
             headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {key}"))?);
         }
     }
-    let own = settings.api_key.as_ref().map(crate::ApiKey::expose);
+    let own = turn.settings.api_key.as_ref().map(crate::ApiKey::expose);
     let callers = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())

@@ -61,13 +61,13 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        if !self.settings.caller.asks(&request) {
+        let Some(caller) = self.settings.caller.of(&request) else {
             return ResponseFuture::passing(self.inner.call(request.map(RequestBody::untouched)));
-        }
+        };
         // The instance that was made ready is called once the body is here; its clone takes its place and must become ready anew.
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
-        ResponseFuture::reading(request, inner, Arc::clone(&self.settings))
+        ResponseFuture::reading(request, caller, inner, Arc::clone(&self.settings))
     }
 }
 

@@ -159,3 +159,15 @@ async fn a_message_that_goes_to_anthropic_after_all_is_the_same() {
     assert_eq!(told.json(), reply);
     assert!(!told.headers.contains_key("x-portcullis-mapped"));
 }
+
+#[tokio::test]
+async fn either_caller_is_known_by_its_path() {
+    let reply = json!({"id": "r", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}]});
+    let layer = layer("openai").caller(Caller::Any);
+
+    let message = ask(&layer, &asked(false), Scripted::json(&reply)).await;
+    let completion = crate::exchange::exchange(&layer, &asked(false), Scripted::json(&reply)).await;
+
+    assert_eq!(message.json()["content"][0]["text"], "a");
+    assert_eq!(completion.json(), reply);
+}
