@@ -6,6 +6,7 @@ use portcullis_llm_mapping::{ApiKey, LlmMappingLayer};
 use serde_json::{Value, json};
 
 use crate::exchange::{Got, Scripted, Told, exchange};
+use crate::schemas;
 
 async fn asked(gemini: Gemini, request: &Value) -> Told {
     let layer = LlmMappingLayer::new(gemini).unwrap();
@@ -17,6 +18,7 @@ async fn sent(gemini: Gemini, request: &Value) -> (Got, Value) {
     let told = asked(gemini, request).await;
     let got = told.got.unwrap_or_else(|| panic!("{:?}", told.body));
     let body = serde_json::from_slice(&got.body).unwrap();
+    assert_eq!(schemas::fault("gemini", &body), None);
     (got, body)
 }
 

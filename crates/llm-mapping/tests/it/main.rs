@@ -7,5 +7,6 @@ mod exchange;
 mod gemini;
 mod joined;
 mod messages;
+mod schemas;
 mod settings;
 mod streams;
