@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::json::writer::JsonWriter;
 use crate::json::{Json, Text, compact};
+use crate::reply::{Called, write_signature};
 use crate::{Exchange, FinishReason, Usage};
 
 /// Writes the chunks of OpenAI's stream: what a mapper of events tells, in the order and the form that OpenAI's clients expect.
@@ -114,7 +115,12 @@ impl Chunks {
 
     /// Begins a call of a tool and returns its number in the choice. Without an id one is made.
     pub fn begin_call(&mut self, choice: u64, id: Option<Text<'_>>, name: Text<'_>) -> u64 {
-        self.call(choice, id, name, "")
+        let call = Called {
+            id,
+            name,
+            ..Called::default()
+        };
+        self.call(choice, &call, "")
     }
 
     /// Tells a piece of the arguments of a call, by its number: JSON, as a string.
@@ -143,11 +149,22 @@ impl Chunks {
         name: Text<'_>,
         arguments: Option<Json<'_>>,
     ) {
-        let arguments = match arguments {
+        let call = Called {
+            id,
+            name,
+            arguments,
+            signature: None,
+        };
+        self.called(choice, &call);
+    }
+
+    /// The same for a call as a reply has it.
+    pub fn called(&mut self, choice: u64, call: &Called<'_>) {
+        let arguments = match call.arguments {
             None => "{}".into(),
             Some(json) => json.as_text().map_or_else(|| compact(json), Text::decode),
         };
-        self.call(choice, id, name, &arguments);
+        self.call(choice, call, &arguments);
     }
 
     /// Says whether tools are called in a choice.
@@ -242,9 +259,9 @@ impl Chunks {
         });
     }
 
-    fn call(&mut self, choice: u64, id: Option<Text<'_>>, name: Text<'_>, arguments: &str) -> u64 {
+    fn call(&mut self, choice: u64, call: &Called<'_>, arguments: &str) -> u64 {
         self.role(choice);
-        let id = crate::exchange::first_text(id, || self.exchange.make_id("call_"));
+        let id = crate::exchange::first_text(call.id, || self.exchange.make_id("call_"));
         let mut states = self.choices.iter_mut();
         let number = states
             .find(|state| state.index == choice)
@@ -257,9 +274,13 @@ impl Chunks {
             delta.begin_object().key("index").number(number);
             delta.key("id").string(&id).key("type").string("function");
             delta.key("function").begin_object();
-            delta.key("name").text(name);
+            delta.key("name").text(call.name);
             delta.key("arguments").string(arguments);
-            delta.end_object().end_object();
+            delta.end_object();
+            if let Some(signature) = call.signature {
+                write_signature(signature, &mut delta);
+            }
+            delta.end_object();
             out.extend_from_slice(br#""tool_calls":["#);
             out.extend_from_slice(&delta.into_bytes());
             out.extend_from_slice(b"]");

@@ -39,7 +39,7 @@ pub struct Choice<'a> {
 }
 
 /// A call of a tool in a reply.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Called<'a> {
     /// The provider's id. Without one an id is made.
     pub id: Option<Text<'a>>,
@@ -47,6 +47,9 @@ pub struct Called<'a> {
     pub name: Text<'a>,
     /// The arguments: JSON as a string as it is, anything else as the string that OpenAI has; none as `{}`.
     pub arguments: Option<Json<'a>>,
+    /// What signs the thoughts behind it, where the provider wants that back with the call: told as Google's own compatible API does, in
+    /// `extra_content.google.thought_signature`.
+    pub signature: Option<Text<'a>>,
 }
 
 // === impl Reply ===
@@ -134,6 +137,18 @@ impl Called<'_> {
                 None => out.string(&compact(json)),
             },
         };
-        out.end_object().end_object();
+        out.end_object();
+        if let Some(signature) = self.signature {
+            write_signature(signature, out);
+        }
+        out.end_object();
     }
+}
+
+/// Writes the member of a call that holds its signature.
+pub(crate) fn write_signature(signature: Text<'_>, out: &mut JsonWriter) {
+    out.key("extra_content").begin_object();
+    out.key("google").begin_object();
+    out.key("thought_signature").text(signature);
+    out.end_object().end_object();
 }

@@ -124,6 +124,7 @@ impl Provider for Anthropic {
                     id: id.and_then(Json::as_text),
                     name,
                     arguments: input,
+                    ..Called::default()
                 });
             }
         }

@@ -320,6 +320,7 @@ fn called(message: Json<'_>) -> impl Iterator<Item = Called<'_>> {
             id: id.and_then(Json::as_text),
             name: name?.as_text()?,
             arguments,
+            ..Called::default()
         })
     })
 }

@@ -120,6 +120,7 @@ fn choice<'a>(candidate: Json<'a>, logprobs: Option<&'a [u8]>, exchange: &Exchan
                 id: id.and_then(Json::as_text),
                 name,
                 arguments: args,
+                ..Called::default()
             });
         }
     }

@@ -59,6 +59,7 @@ fn choice<'a>(
                 id: id.and_then(Json::as_text),
                 name,
                 arguments,
+                ..Called::default()
             });
         }
     }
