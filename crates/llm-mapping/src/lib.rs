@@ -48,6 +48,7 @@
 //! | `anthropic` | [Messages](providers::Anthropic) |
 //! | `gemini` | [generateContent](providers::Gemini), also on Vertex AI |
 //! | `ollama` | [Ollama's own](providers::Ollama), lines of JSON |
+//! | `ernie-v1` | [ERNIE's first](providers::Ernie), a path for each model |
 //! | `mistral`, `together`, `ernie-v2` | [nearly OpenAI's](providers::OpenAiLike) |
 //!
 //! - A member that is `null` was not given; `0`, `false`, `""` and `[]` are values. Numbers keep their digits.

@@ -13,6 +13,7 @@ mod ollama;
 mod openai_like;
 
 pub use self::anthropic::Anthropic;
+pub use self::ernie::Ernie;
 pub use self::gemini::Gemini;
 pub use self::ollama::Ollama;
 pub use self::openai_like::OpenAiLike;
@@ -24,6 +25,7 @@ pub const NAMES: &[&str] = &[
     "gemini",
     "mistral",
     "together",
+    "ernie-v1",
     "ernie-v2",
     "ollama",
     "portkey",
@@ -49,6 +51,7 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Provider>, InvalidConfig> {
         "gemini" => Arc::new(Gemini::new()),
         "mistral" => Arc::new(OpenAiLike::mistral()),
         "together" => Arc::new(OpenAiLike::together()),
+        "ernie-v1" => Arc::new(Ernie::new()),
         "ernie-v2" => Arc::new(OpenAiLike::ernie_v2()),
         "ollama" => Arc::new(Ollama::new()),
         "portkey" => Arc::new(OpenAiLike::portkey()),

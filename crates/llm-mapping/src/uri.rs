@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::ChatError;
 use crate::json::Text;
 
@@ -57,6 +59,16 @@ impl<'a> Source<'a> {
         }
         Ok(Self::Data { mime, data })
     }
+}
+
+/// A name as one segment of a path: all is encoded but letters, digits, `-`, `.`, `_` and `~`.
+pub(crate) fn segment(name: &str) -> String {
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    utf8_percent_encode(name, RESERVED).to_string()
 }
 
 /// Whether there are only characters of base64, of either alphabet. Whole blocks at a time, which the compiler checks by vectors.

@@ -12,6 +12,9 @@ mod events;
 mod messages;
 mod pass;
 
+pub(super) use self::answer::usage_of;
+pub(super) use self::messages::write_choice;
+
 /// A provider that speaks OpenAI's protocol, or nearly so.
 #[derive(Clone, Debug)]
 pub struct OpenAiLike {

@@ -86,7 +86,7 @@ pub(super) fn said<'a>(content: Option<Json<'a>>, tell: &mut dyn FnMut(Text<'a>,
     }
 }
 
-pub(super) fn usage_of(usage: Json<'_>) -> Usage {
+pub(crate) fn usage_of(usage: Json<'_>) -> Usage {
     let [
         prompt,
         completion,

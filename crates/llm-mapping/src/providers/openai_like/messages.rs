@@ -156,7 +156,8 @@ fn write_tools(chat: &Chat<'_>, dialect: Dialect, out: &mut Outgoing) -> Result<
     Ok(())
 }
 
-fn write_choice(name: Text<'_>, out: &mut Outgoing) {
+/// Writes the choice of one function.
+pub(crate) fn write_choice(name: Text<'_>, out: &mut Outgoing) {
     let body = out.body().key("tool_choice").begin_object();
     body.key("type").string("function");
     body.key("function").begin_object();
