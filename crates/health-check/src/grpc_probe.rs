@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body::{Body, Frame, SizeHint};
-use portcullis_gateway_error::{
-    Classify, DefaultClassifier, ErrorKind, Failure, GrpcCode, classify_response, is_grpc,
-};
-use tower_service::Service;
+use portcullis_gateway_error::{ErrorKind, Failure, GrpcCode, classify_response, is_grpc};
 
+use crate::grpc_client::GrpcClient;
 use crate::grpc_watch::GrpcWatch;
 use crate::health_proto::{CHECK, Malformed, Messages, ServingStatus, encode_request};
 use crate::{Probe, ProbeError};
@@ -117,20 +115,12 @@ impl<C> GrpcProbe<C> {
     }
 
     /// Calls a method.
-    pub(crate) async fn call<ResBody>(&self, path: &'static str) -> Result<Answers<ResBody>, Ended>
+    pub(crate) async fn call(&self, path: &'static str) -> Result<Answers<C::ResponseBody>, Ended>
     where
-        C: Service<Request<GrpcProbeBody>, Response = Response<ResBody>> + Clone,
-        DefaultClassifier: Classify<C::Error>,
-        ResBody: Body,
+        C: GrpcClient,
     {
-        let failed = |error: C::Error| {
-            let details = DefaultClassifier.describe_error(&error);
-            let failure = DefaultClassifier.classify_error(&error);
-            Ended::Failed(ProbeError::new(failure, details))
-        };
-        let mut client = self.client.clone();
-        poll_fn(|cx| client.poll_ready(cx)).await.map_err(failed)?;
-        let response = client.call(self.request(path)).await.map_err(failed)?;
+        let response = self.client.ask(self.request(path)).await;
+        let response = response.map_err(Ended::Failed)?;
 
         let (head, body) = response.into_parts();
         if head.headers.contains_key("grpc-status") {
@@ -161,20 +151,7 @@ impl<C> GrpcProbe<C> {
     }
 }
 
-impl<C, ResBody> Probe for GrpcProbe<C>
-where
-    C: Service<Request<GrpcProbeBody>, Response = Response<ResBody>>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    C::Error: Send,
-    C::Future: Send,
-    DefaultClassifier: Classify<C::Error>,
-    ResBody: Body + Send,
-    ResBody::Data: Send,
-    ResBody::Error: Send,
-{
+impl<C: GrpcClient> Probe for GrpcProbe<C> {
     async fn probe(&self) -> Result<(), ProbeError> {
         let look = async {
             let mut answers = self.call(CHECK).await?;

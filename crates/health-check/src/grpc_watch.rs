@@ -1,17 +1,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
-use http_body::Body;
-use portcullis_gateway_error::{Chance, Classify, DefaultClassifier, ErrorKind};
+use portcullis_gateway_error::{Chance, ErrorKind};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tower_service::Service;
 
+use crate::grpc_client::GrpcClient;
 use crate::grpc_probe::{Ended, judge};
 use crate::health_proto::WATCH;
 use crate::shared::Shared;
-use crate::{GrpcProbe, GrpcProbeBody, Health, ProbeError, Settings, State, monitor};
+use crate::{GrpcProbe, Health, ProbeError, Settings, State, monitor};
 
 /// Follows the state of a gRPC service through one `Watch` that stays open, in one background task: what the server says counts at once, without thresholds.
 ///
@@ -56,19 +54,9 @@ impl<C> GrpcWatch<C> {
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use = "dropping the handle ends the watch"]
-    pub fn start<ResBody>(self) -> Health
+    pub fn start(self) -> Health
     where
-        C: Service<Request<GrpcProbeBody>, Response = Response<ResBody>>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        C::Error: Send,
-        C::Future: Send,
-        DefaultClassifier: Classify<C::Error>,
-        ResBody: Body + Send + 'static,
-        ResBody::Data: Send,
-        ResBody::Error: Send,
+        C: GrpcClient,
     {
         let shared = Shared::new(self.name, self.settings.initial)
             .keeping(self.settings.history)
@@ -79,20 +67,7 @@ impl<C> GrpcWatch<C> {
     }
 }
 
-async fn run<C, ResBody>(probe: GrpcProbe<C>, settings: Settings, shared: Arc<Shared>)
-where
-    C: Service<Request<GrpcProbeBody>, Response = Response<ResBody>>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    C::Error: Send,
-    C::Future: Send,
-    DefaultClassifier: Classify<C::Error>,
-    ResBody: Body + Send + 'static,
-    ResBody::Data: Send,
-    ResBody::Error: Send,
-{
+async fn run<C: GrpcClient>(probe: GrpcProbe<C>, settings: Settings, shared: Arc<Shared>) {
     let random = Chance::new(settings.seed);
     let mut wait = FIRST_WAIT;
     loop {
@@ -135,17 +110,12 @@ where
 }
 
 /// Turns the state with each message, until the stream ends.
-async fn follow<C, ResBody>(
+async fn follow<C: GrpcClient>(
     probe: &GrpcProbe<C>,
     limit: Duration,
     shared: &Shared,
     heard: &mut bool,
-) -> Ended
-where
-    C: Service<Request<GrpcProbeBody>, Response = Response<ResBody>> + Clone,
-    DefaultClassifier: Classify<C::Error>,
-    ResBody: Body,
-{
+) -> Ended {
     let first = async {
         let mut answers = probe.call(WATCH).await?;
         let serving = answers.next().await?;

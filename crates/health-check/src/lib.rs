@@ -114,6 +114,7 @@ mod endpoints;
 mod escape;
 mod future;
 mod gate;
+mod grpc_client;
 mod grpc_probe;
 mod grpc_watch;
 mod health;
@@ -162,6 +163,7 @@ pub use crate::endpoints::{
     Check, Draining, Endpoints, EndpointsBody, EndpointsFuture, EndpointsLayer, WithEndpoints,
 };
 pub use crate::future::ResponseFuture;
+pub use crate::grpc_client::GrpcClient;
 pub use crate::grpc_probe::{GrpcProbe, GrpcProbeBody};
 pub use crate::grpc_watch::GrpcWatch;
 pub use crate::health::{Health, HealthChanges, Initial, State, Status};
