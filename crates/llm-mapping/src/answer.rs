@@ -159,7 +159,7 @@ pub(crate) fn forget_content(headers: &mut HeaderMap) {
     }
 }
 
-fn describe(headers: &mut HeaderMap, length: usize) {
+pub(crate) fn describe(headers: &mut HeaderMap, length: usize) {
     forget_content(headers);
     headers.insert(header::CONTENT_LENGTH, length.into());
     headers.insert(

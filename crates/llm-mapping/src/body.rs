@@ -41,6 +41,11 @@ impl<B> RequestBody<B> {
         }
     }
 
+    /// Whether the caller's own was read.
+    pub(crate) const fn is_read(&self) -> bool {
+        self.inner.is_none()
+    }
+
     pub(crate) fn mapped(chunks: Vec<Bytes>) -> Self {
         Self {
             inner: None,

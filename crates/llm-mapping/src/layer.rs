@@ -10,7 +10,7 @@ use tower_layer::Layer;
 
 use crate::provider::Provider;
 use crate::tables::{Policy, Tables};
-use crate::{ApiKey, Caller, LlmMapping};
+use crate::{ApiKey, Caller, ChatModel, LlmMapping};
 
 /// Lets a caller of OpenAI's Chat Completions reach one provider: requests, replies, streams and errors.
 ///
@@ -28,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) tables: Arc<Tables>,
     pub(crate) base: Option<Base>,
     pub(crate) api_key: Option<ApiKey>,
+    pub(crate) model: Option<ChatModel>,
     pub(crate) report_header: Option<HeaderName>,
     pub(crate) name: Arc<str>,
     pub(crate) max_request_bytes: usize,
@@ -78,6 +79,7 @@ impl LlmMappingLayer {
             tables,
             base: None,
             api_key: None,
+            model: None,
             report_header: Some(DEFAULT_REPORT_HEADER),
             name: DEFAULT_NAME.into(),
             max_request_bytes: DEFAULT_MAX_CHAT_BYTES,
@@ -111,6 +113,12 @@ impl LlmMappingLayer {
     /// Sets the key that the provider knows us by; the caller's own `authorization` is taken away then. Default: the caller's is used.
     pub fn api_key(self, key: ApiKey) -> Self {
         self.with(|settings| settings.api_key = Some(key))
+    }
+
+    /// Sets the model to ask for, whatever the request or a layer further out says. Default: theirs.
+    pub fn model(self, model: impl Into<Arc<str>>) -> Self {
+        let model = ChatModel::new(model);
+        self.with(|settings| settings.model = Some(model))
     }
 
     /// Replaces the provider's table, which is data: take [`Provider::tables`], change it, and give it here.
@@ -218,6 +226,7 @@ impl fmt::Debug for Settings {
             .field("tables", &self.tables)
             .field("base", &self.base)
             .field("api_key", &self.api_key)
+            .field("model", &self.model)
             .field("report_header", &self.report_header)
             .field("name", &self.name)
             .field("max_request_bytes", &self.max_request_bytes)

@@ -34,7 +34,7 @@
 //!
 //! # When to use this
 //! - A caller that speaks OpenAI's chat API, in any language, and a provider that does not.
-//! - The same before several providers, one layer for each, with `FallbackLayer` of `portcullis` around them.
+//! - The same before several providers, one layer for each, behind a [`ModelRouter`], with `FallbackLayer` of `portcullis` around those of one route.
 //!
 //! Not for other APIs of OpenAI (responses, embeddings, files): they pass as they are.
 //!
@@ -113,6 +113,7 @@ mod provider;
 pub mod providers;
 mod reply;
 mod request;
+mod router;
 mod service;
 mod stream;
 mod tables;
@@ -140,6 +141,7 @@ pub use crate::provider::{
 };
 pub use crate::reply::{Called, Choice, Reply};
 pub use crate::request::ChatModel;
+pub use crate::router::{ModelRouter, RouterFuture};
 pub use crate::service::LlmMapping;
 pub use crate::tables::Policy;
 pub use crate::tool::{Function, ResponseFormat, ToolChoice};

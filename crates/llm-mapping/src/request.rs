@@ -77,7 +77,9 @@ pub(crate) fn prepare(
     } else {
         Chat::parse(json)?
     };
-    if let Some(model) = parts.extensions.get::<ChatModel>() {
+    let model = settings.model.clone();
+    let model = model.or_else(|| parts.extensions.get::<ChatModel>().cloned());
+    if let Some(model) = &model {
         chat.model = model.as_str().to_owned().into();
     }
 
@@ -99,9 +101,7 @@ pub(crate) fn prepare(
     // What the rules did, besides what the policies did.
     let by_rules = parts.extensions.remove::<Report>();
     let params = mapped.map_or(params, portcullis_param_mapping::Mapped::into_bytes);
-    let is_same = provider.is_native()
-        && settings.tables.changes_nothing()
-        && parts.extensions.get::<ChatModel>().is_none();
+    let is_same = provider.is_native() && settings.tables.changes_nothing() && model.is_none();
     let source = is_same.then(|| body.clone());
     let (body, headers, path, by_policy) = out.finish(&params);
     // Byte for byte where nothing is to be changed.

@@ -7,6 +7,7 @@ mod exchange;
 mod gemini;
 mod joined;
 mod messages;
+mod router;
 mod schemas;
 mod settings;
 mod streams;
