@@ -114,7 +114,7 @@ impl Gemini {
     /// Whether the first call of a message that has no signature of thoughts gets `skip_thought_signature_validator`, which Google documents
     /// for calls that were not made by the model. Default: for models with `gemini-3` in their name, which refuse calls without one.
     ///
-    /// A signature in `extra_content.google.thought_signature` of a call is always sent.
+    /// A signature that a reply told, in `extra_content.google.thought_signature` of a call, is always sent where the caller sends it back.
     #[must_use]
     pub const fn signature_placeholder(mut self, sends: bool) -> Self {
         self.sends_placeholder = Some(sends);

@@ -169,6 +169,27 @@ async fn the_placeholder_for_signatures_is_a_setting() {
 }
 
 #[tokio::test]
+async fn a_signature_goes_back_with_the_message_that_brought_it() {
+    let reply = json!({"candidates": [{"content": {"parts": [
+        {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "c2ln"},
+        {"functionCall": {"name": "g"}},
+    ]}, "finishReason": "STOP"}]});
+    let layer = LlmMappingLayer::new(Gemini::new()).unwrap();
+    let mut request = hello("gemini-3-pro-preview");
+
+    let told = exchange(&layer, &request, Scripted::json(&reply)).await;
+    let message = told.json()["choices"][0]["message"].clone();
+    request["messages"].as_array_mut().unwrap().push(message);
+    let (_, body) = sent(Gemini::new(), &request).await;
+
+    let parts = json!([
+        {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "c2ln"},
+        {"functionCall": {"name": "g", "args": {}}},
+    ]);
+    assert_eq!(body["contents"][1]["parts"], parts);
+}
+
+#[tokio::test]
 async fn thoughts_are_asked_for_unless_the_caller_says_otherwise() {
     for (said, includes) in [
         (json!(null), json!(true)),

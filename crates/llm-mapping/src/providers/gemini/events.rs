@@ -2,6 +2,7 @@ use super::partial::PartialCall;
 use super::reply::{Parts, finish_reason, logprobs_of, parts_of};
 use crate::json::{Json, Text};
 use crate::provider::{EventMapper, Flow, StreamEvent};
+use crate::reply::Called;
 use crate::{ChatError, Chunks, FinishReason};
 
 /// What is known of a stream of Gemini's. Nothing tells its end but that every candidate said why it ended.
@@ -65,7 +66,8 @@ impl Events {
             chunks.logprobs(index, content);
         }
         for part in parts_of(content) {
-            let [text, thought, call] = part.pick(["text", "thought", "functionCall"]);
+            let [text, thought, call, signature] =
+                part.pick(["text", "thought", "functionCall", "thoughtSignature"]);
             if let Some(text) = text.and_then(Json::as_text) {
                 if thought.and_then(Json::as_bool) == Some(true) {
                     chunks.reasoning(index, text);
@@ -74,7 +76,7 @@ impl Events {
                 }
             }
             if let Some(call) = call {
-                candidate.call(call, chunks)?;
+                candidate.call(call, signature.and_then(Json::as_text), chunks)?;
             }
         }
         if let Some(reason) = reason.and_then(Json::as_text) {
@@ -118,18 +120,29 @@ impl Events {
 
 impl Candidate {
     /// A call: as a whole, or the beginning, a piece or the end of one that comes in pieces.
-    fn call(&mut self, call: Json<'_>, chunks: &mut Chunks) -> Result<(), ChatError> {
+    fn call(
+        &mut self,
+        call: Json<'_>,
+        signature: Option<Text<'_>>,
+        chunks: &mut Chunks,
+    ) -> Result<(), ChatError> {
         let [id, name, args, pieces, goes_on] =
             call.pick(["id", "name", "args", "partialArgs", "willContinue"]);
         let goes_on = goes_on.and_then(Json::as_bool);
         let [id, name] = [id, name].map(|json| json.and_then(Json::as_text));
         if let Some(name) = name.filter(|name| !name.is_empty()) {
             self.complete(chunks)?;
+            let call = Called {
+                id,
+                name,
+                arguments: args,
+                signature,
+            };
             if args.is_some() || (pieces.is_none() && goes_on != Some(true)) {
-                chunks.whole_call(self.index, id, name, args);
+                chunks.called(self.index, &call);
                 return Ok(());
             }
-            self.call = Some(PartialCall::new(id, name));
+            self.call = Some(PartialCall::new(&call));
         }
         if let Some(call) = &mut self.call {
             for piece in pieces.into_iter().flat_map(Json::elements) {

@@ -2,14 +2,16 @@
 
 use crate::json::writer::{JsonWriter, escape};
 use crate::json::{Json, Text};
+use crate::reply::Called;
 use crate::{ChatError, Chunks};
 
 /// A call that is not complete.
 #[derive(Debug)]
 pub(super) struct PartialCall {
-    /// Both escaped, as they stand in JSON.
+    /// Escaped, as they stand in JSON.
     id: Option<String>,
     name: String,
+    signature: Option<String>,
     arguments: Node,
     /// What may still come.
     bytes_left: usize,
@@ -45,10 +47,13 @@ const MAX_STEPS: usize = 64;
 // === impl PartialCall ===
 
 impl PartialCall {
-    pub(super) fn new(id: Option<Text<'_>>, name: Text<'_>) -> Self {
+    /// What its first piece says, but for the arguments.
+    pub(super) fn new(call: &Called<'_>) -> Self {
+        let owned = |text: Text<'_>| text.escaped().to_owned();
         Self {
-            id: id.map(|id| id.escaped().to_owned()),
-            name: name.escaped().to_owned(),
+            id: call.id.map(owned),
+            name: owned(call.name),
+            signature: call.signature.map(owned),
             arguments: Node::Object(Vec::new()),
             bytes_left: MAX_BYTES,
             values_left: MAX_VALUES,
@@ -97,8 +102,13 @@ impl PartialCall {
         let arguments = out.into_bytes();
         let arguments = Json::parse(&arguments, "the upstream's call of a tool")
             .map_err(ChatError::bad_reply)?;
-        let id = self.id.as_deref().map(Text::of_escaped);
-        chunks.whole_call(choice, id, Text::of_escaped(&self.name), Some(arguments));
+        let call = Called {
+            id: self.id.as_deref().map(Text::of_escaped),
+            name: Text::of_escaped(&self.name),
+            arguments: Some(arguments),
+            signature: self.signature.as_deref().map(Text::of_escaped),
+        };
+        chunks.called(choice, &call);
         Ok(())
     }
 }
@@ -242,7 +252,10 @@ mod tests {
     use super::*;
 
     fn assembled(pieces: &str) -> Result<String, String> {
-        let mut call = PartialCall::new(None, Text::of_escaped("f"));
+        let mut call = PartialCall::new(&Called {
+            name: Text::of_escaped("f"),
+            ..Called::default()
+        });
         for piece in Json::parse(pieces.as_bytes(), "it").unwrap().elements() {
             call.add(piece).map_err(|error| error.to_string())?;
         }

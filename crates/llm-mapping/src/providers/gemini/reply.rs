@@ -106,7 +106,8 @@ fn choice<'a>(candidate: Json<'a>, logprobs: Option<&'a [u8]>, exchange: &Exchan
         ..Choice::default()
     };
     for part in parts_of(content) {
-        let [text, thought, call] = part.pick(["text", "thought", "functionCall"]);
+        let [text, thought, call, signature] =
+            part.pick(["text", "thought", "functionCall", "thoughtSignature"]);
         if let Some(text) = text.and_then(Json::as_text) {
             if thought.and_then(Json::as_bool) == Some(true) {
                 choice.reasoning.push(text);
@@ -120,7 +121,7 @@ fn choice<'a>(candidate: Json<'a>, logprobs: Option<&'a [u8]>, exchange: &Exchan
                 id: id.and_then(Json::as_text),
                 name,
                 arguments: args,
-                ..Called::default()
+                signature: signature.and_then(Json::as_text),
             });
         }
     }
