@@ -205,9 +205,9 @@ impl<'a> Said<'a> {
             created: created.and_then(Json::as_u64),
             result: result.and_then(Json::as_text),
             call: name.map(|name| Called {
-                id: None,
                 name,
                 arguments,
+                ..Called::default()
             }),
             thoughts: thoughts.and_then(Json::as_text),
             reason: reason
