@@ -46,6 +46,7 @@
 //! |---|---|
 //! | `openai`, `portkey`, `apipark` | OpenAI's: requests, replies and streams pass byte for byte, and are checked |
 //! | `anthropic` | [Messages](providers::Anthropic) |
+//! | `bedrock`, `bedrock-converse` (feature `aws`) | Bedrock's InvokeModel for Llama 2, and Converse, with Amazon's event streams |
 //! | `gemini` | [generateContent](providers::Gemini), also on Vertex AI |
 //! | `ollama` | [Ollama's own](providers::Ollama), lines of JSON |
 //! | `ernie-v1` | [ERNIE's first](providers::Ernie), a path for each model |

@@ -7,22 +7,41 @@ use portcullis_gateway_error::InvalidConfig;
 use crate::provider::Provider;
 
 mod anthropic;
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "aws")]
+mod bedrock;
+#[cfg(feature = "aws")]
+mod bedrock_converse;
 mod ernie;
 mod gemini;
+#[cfg(feature = "aws")]
+mod llama2;
 mod ollama;
+mod open_call;
 mod openai_like;
 
 pub use self::anthropic::Anthropic;
+#[cfg(feature = "aws")]
+pub use self::bedrock::Bedrock;
+#[cfg(feature = "aws")]
+pub use self::bedrock_converse::BedrockConverse;
 pub use self::ernie::Ernie;
 pub use self::gemini::Gemini;
+#[cfg(feature = "aws")]
+pub use self::llama2::PromptMarks;
 pub use self::ollama::Ollama;
 pub use self::openai_like::OpenAiLike;
 
-/// The names that [`by_name`] takes.
+/// The names that [`by_name`] takes; those of Bedrock with the feature `aws`.
 pub const NAMES: &[&str] = &[
     "openai",
     "anthropic",
     "gemini",
+    #[cfg(feature = "aws")]
+    "bedrock",
+    #[cfg(feature = "aws")]
+    "bedrock-converse",
     "mistral",
     "together",
     "ernie-v1",
@@ -49,6 +68,10 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Provider>, InvalidConfig> {
         "openai" => Arc::new(OpenAiLike::openai()),
         "anthropic" => Arc::new(Anthropic::new()),
         "gemini" => Arc::new(Gemini::new()),
+        #[cfg(feature = "aws")]
+        "bedrock" => Arc::new(Bedrock::new()),
+        #[cfg(feature = "aws")]
+        "bedrock-converse" => Arc::new(BedrockConverse::new()),
         "mistral" => Arc::new(OpenAiLike::mistral()),
         "together" => Arc::new(OpenAiLike::together()),
         "ernie-v1" => Arc::new(Ernie::new()),

@@ -61,7 +61,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A name as one segment of a path: all is encoded but letters, digits, `-`, `.`, `_` and `~`.
+/// A name as one segment of a path: all is encoded that is not unreserved,
+/// [RFC 3986, section 2.3](https://www.rfc-editor.org/rfc/rfc3986#section-2.3).
 pub(crate) fn segment(name: &str) -> String {
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')

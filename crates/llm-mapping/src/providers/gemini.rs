@@ -1,11 +1,11 @@
 use http::HeaderName;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use portcullis_param_mapping::Framing;
 
 use crate::failed::{described, of_event};
 use crate::json::Json;
 use crate::json::writer::JsonWriter;
 use crate::provider::{Answered, Authorization, EventMapper, Failed, Provider};
+use crate::uri::segment;
 use crate::{Chat, ChatError, Exchange, Outgoing};
 
 mod contents;
@@ -131,14 +131,14 @@ impl Gemini {
         let model = chat.model.strip_prefix("models/").unwrap_or(&chat.model);
         let (version, resource) = match (&self.vertex, model.strip_prefix("tunedModels/")) {
             (Some(Vertex { project, location }), _) => {
-                let [project, location, model] = [&**project, location, model].map(encoded);
+                let [project, location, model] = [&**project, location, model].map(segment);
                 let place = format!("projects/{project}/locations/{location}");
                 ("v1", format!("{place}/publishers/google/models/{model}"))
             }
-            (None, Some(tuned)) => ("v1beta", format!("tunedModels/{}", encoded(tuned))),
-            (None, None) => ("v1beta", format!("models/{}", encoded(model))),
+            (None, Some(tuned)) => ("v1beta", format!("tunedModels/{}", segment(tuned))),
+            (None, None) => ("v1beta", format!("models/{}", segment(model))),
         };
-        let version = encoded(self.version.as_deref().unwrap_or(version));
+        let version = segment(self.version.as_deref().unwrap_or(version));
         let method = if chat.is_stream {
             "streamGenerateContent?alt=sse"
         } else {
@@ -211,10 +211,6 @@ impl Provider for Gemini {
     }
 }
 
-fn encoded(segment: &str) -> String {
-    utf8_percent_encode(segment, RESERVED).to_string()
-}
-
 /// An error that came in a stream, or with a status that is none.
 fn error_of(body: Json<'_>) -> ChatError {
     let body = unwrapped(body);
@@ -259,13 +255,6 @@ fn whole_seconds(duration: &str) -> Option<u64> {
     let more = fraction.bytes().any(|byte| byte != b'0');
     seconds.checked_add(u64::from(more))
 }
-
-/// All that is not unreserved, [RFC 3986, section 2.3](https://www.rfc-editor.org/rfc/rfc3986#section-2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 #[cfg(test)]
 mod tests {

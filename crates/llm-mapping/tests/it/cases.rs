@@ -40,9 +40,8 @@ pub(crate) fn name_of(provider: &str, case: &Value) -> String {
     )
 }
 
-fn headers(case: &Value) -> HeaderMap {
+pub(crate) fn headers_of(case: &Value) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert("content-type", "application/json".parse().unwrap());
     for (name, value) in case["headers"].as_object().into_iter().flatten() {
         let name: HeaderName = name.parse().unwrap();
         headers.insert(name, value.as_str().unwrap().parse().unwrap());
@@ -56,9 +55,12 @@ pub(crate) fn scripted(case: &Value) -> Scripted {
         None => case["body"].to_string(),
     };
     let status = case["status"].as_u64().unwrap_or(200);
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "application/json".parse().unwrap());
+    headers.extend(headers_of(case));
     Scripted {
         status: StatusCode::from_u16(status.try_into().unwrap()).unwrap(),
-        headers: headers(case),
+        headers,
         chunks: vec![body.into()],
         breaks: false,
     }

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `events` | the provider's events: a text is a `data:` event, an object with `event` and `data` one with a name, a `raw` text stands as it is |
 //! | `lines` | instead of events: one JSON text a line |
+//! | `frames` | instead of events: messages of Amazon's, see `frames.rs` |
+//! | `headers` | of the provider's answer, beside the content type |
 //! | `usage` | the caller asks for the usage; default no |
 //! | `content_type` | default `text/event-stream` |
 //! | `chunks` | what the caller gets: `id`, `created` and `model` stand in `head` and are in each of them; a text stands as it is |
@@ -13,8 +15,9 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::cases::{PROVIDERS, cases, name_of};
+use crate::cases::{PROVIDERS, cases, headers_of, name_of};
 use crate::exchange::{Scripted, Told, assert_like, exchange, layer};
+use crate::frames::frames;
 
 fn asked(case: &Value) -> Value {
     let usage = case["usage"].as_bool().unwrap_or(false);
@@ -25,14 +28,17 @@ fn asked(case: &Value) -> Value {
 }
 
 /// The bytes of the provider's stream, with these line ends.
-fn stream(case: &Value, line_end: &str) -> String {
+fn stream(case: &Value, line_end: &str) -> Bytes {
+    if let Some(list) = case["frames"].as_array() {
+        return frames(list).into();
+    }
     let mut text = String::new();
     if let Some(lines) = case["lines"].as_array() {
         for line in lines {
             text.push_str(&line.to_string());
             text.push('\n');
         }
-        return text;
+        return text.into();
     }
     for event in case["events"].as_array().expect("events or lines") {
         if let Some(raw) = event["raw"].as_str() {
@@ -49,7 +55,7 @@ fn stream(case: &Value, line_end: &str) -> String {
         };
         text.push_str(&format!("data: {data}{line_end}{line_end}"));
     }
-    text
+    text.into()
 }
 
 /// What the events of an answer hold; the last one may be `[DONE]`.
@@ -117,8 +123,17 @@ fn check(told: &Told, case: &Value, name: &str) {
     );
 }
 
-fn content_type(case: &Value) -> &str {
-    case["content_type"].as_str().unwrap_or("text/event-stream")
+/// The provider's answer with this body.
+fn answer_of(case: &Value, body: Bytes) -> Scripted {
+    let framed = if case["frames"].is_array() {
+        "application/vnd.amazon.eventstream"
+    } else {
+        "text/event-stream"
+    };
+    let content_type = case["content_type"].as_str().unwrap_or(framed);
+    let mut answer = Scripted::typed(content_type, body);
+    answer.headers.extend(headers_of(case));
+    answer
 }
 
 #[tokio::test]
@@ -128,16 +143,22 @@ async fn streams_become_chunks_whatever_their_line_ends_and_cuts() {
         for case in cases(provider, "stream") {
             let name = name_of(provider, &case);
             let layer = layer(provider);
-            for line_end in ["\n", "\r\n", "\r"] {
-                let whole = Bytes::from(stream(&case, line_end));
-                let mut answer = Scripted::typed(content_type(&case), whole.clone());
+            // Only events of a stream of texts have lines.
+            let line_ends = if case["events"].is_array() {
+                &["\n", "\r\n", "\r"][..]
+            } else {
+                &["\n"]
+            };
+            for line_end in line_ends {
+                let whole = stream(&case, line_end);
+                let mut answer = answer_of(&case, whole.clone());
                 let asked = asked(&case);
                 let first = exchange(&layer, &asked, answer.clone()).await;
                 check(&first, &case, &name);
                 // Each byte by itself, and with one line end each place where it can be cut in two.
                 let bytes = (0..whole.len()).map(|at| whole.slice(at..=at)).collect();
                 let halves = (1..whole.len())
-                    .filter(|_| line_end == "\n")
+                    .filter(|_| *line_end == "\n")
                     .map(|cut| vec![whole.slice(..cut), whole.slice(cut..)]);
                 for chunks in std::iter::once(bytes).chain(halves) {
                     answer.chunks = chunks;
@@ -162,17 +183,17 @@ async fn a_stream_that_breaks_off_or_ends_anywhere_ends_with_an_error() {
                 continue;
             }
             let name = name_of(provider, &case);
-            let whole = Bytes::from(stream(&case, "\n"));
+            let whole = stream(&case, "\n");
             let shared = layer(provider);
             let complete = exchange(
                 &layer(provider),
                 &asked(&case),
-                Scripted::typed(content_type(&case), whole.clone()),
+                answer_of(&case, whole.clone()),
             )
             .await;
             for cut in 0..whole.len() {
                 for breaks in [true, false] {
-                    let mut answer = Scripted::typed(content_type(&case), whole.slice(..cut));
+                    let mut answer = answer_of(&case, whole.slice(..cut));
                     answer.breaks = breaks;
 
                     let told = exchange(&shared, &asked(&case), answer.clone()).await;

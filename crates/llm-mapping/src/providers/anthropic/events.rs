@@ -1,3 +1,4 @@
+use super::super::open_call::OpenCall;
 use super::{error_of, usage_of};
 use crate::failed::is_any;
 use crate::json::{Json, Text};
@@ -8,15 +9,7 @@ use crate::{ChatError, Chunks, Usage};
 #[derive(Debug, Default)]
 pub(super) struct Events {
     usage: Usage,
-    /// The block that calls a tool and is open.
-    call: Option<Call>,
-}
-
-#[derive(Debug)]
-struct Call {
-    /// Its number among the calls.
-    number: u64,
-    has_arguments: bool,
+    call: OpenCall,
 }
 
 // === impl Events ===
@@ -38,7 +31,7 @@ impl EventMapper for Events {
                 self.count(usage, chunks);
             }
             Some("content_block_start") => {
-                self.call = None;
+                self.call = OpenCall::default();
                 let [kind, text, id, name] =
                     block.map_or([None; 4], |it| it.pick(["type", "text", "id", "name"]));
                 let [kind, text, id, name] =
@@ -48,19 +41,10 @@ impl EventMapper for Events {
                 } else if is_any(kind, &["tool_use"])
                     && let Some(name) = name
                 {
-                    self.call = Some(Call {
-                        number: chunks.begin_call(0, id, name),
-                        has_arguments: false,
-                    });
+                    self.call.begin(id, name, chunks);
                 }
             }
-            Some("content_block_stop") => {
-                if let Some(call) = self.call.take()
-                    && !call.has_arguments
-                {
-                    chunks.arguments(0, call.number, Text::of_escaped("{}"));
-                }
-            }
+            Some("content_block_stop") => self.call.end(chunks),
             Some("message_delta") => {
                 self.count(usage, chunks);
                 if let Some(reason) = delta.and_then(|delta| delta.text("stop_reason")) {
@@ -90,10 +74,9 @@ impl Events {
         if is_any(kind, &["text_delta"]) {
             chunks.text(0, text.unwrap_or_default());
         } else if is_any(kind, &["input_json_delta"])
-            && let (Some(partial), Some(call)) = (partial, &mut self.call)
+            && let Some(partial) = partial
         {
-            call.has_arguments |= !partial.is_empty();
-            chunks.arguments(0, call.number, partial);
+            self.call.arguments(partial, chunks);
         } else if is_any(kind, &["thinking_delta"]) {
             chunks.reasoning(0, thinking.unwrap_or_default());
         }
