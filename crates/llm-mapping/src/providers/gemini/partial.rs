@@ -249,7 +249,77 @@ fn bracketed(rest: &str) -> Option<(Step, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
     use super::*;
+
+    /// The pieces that a value comes in: strings in two, and objects and arrays by what is in them.
+    fn cut(value: &Value, path: &str, pieces: &mut Vec<Value>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let quoted = name.replace('\\', "\\\\").replace('\'', "\\'");
+                    cut(value, &format!("{path}['{quoted}']"), pieces);
+                }
+            }
+            Value::Array(elements) => {
+                for (index, value) in elements.iter().enumerate() {
+                    cut(value, &format!("{path}[{index}]"), pieces);
+                }
+            }
+            Value::String(text) => {
+                let middle = text.char_indices().nth(1).map_or(0, |(at, _)| at);
+                let (one, other) = text.split_at(middle);
+                pieces.push(json!({"jsonPath": path, "stringValue": one, "willContinue": true}));
+                pieces.push(json!({"jsonPath": path, "stringValue": other}));
+            }
+            Value::Number(number) => {
+                pieces.push(json!({"jsonPath": path, "numberValue": number}));
+            }
+            Value::Bool(value) => pieces.push(json!({"jsonPath": path, "boolValue": value})),
+            Value::Null => pieces.push(json!({"jsonPath": path, "nullValue": "NULL_VALUE"})),
+        }
+    }
+
+    /// A value that is not an empty object or array, which has no pieces.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            r#"[a"\\é\n]{0,3}"#.prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 1..3).prop_map(Into::into),
+                members(inner),
+            ]
+        })
+    }
+
+    fn members(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+        proptest::collection::btree_map(r#"[a'"\\.\]]{0,2}"#, value, 1..3)
+            .prop_map(|map| map.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_cut_is_whole_again(value in members(any_value())) {
+            let mut pieces = Vec::new();
+            cut(&value, "$", &mut pieces);
+
+            let whole = assembled(&Value::from(pieces).to_string()).unwrap();
+
+            let whole: Value = serde_json::from_str(&whole).unwrap();
+            prop_assert_eq!(whole, value);
+        }
+
+        #[test]
+        fn any_path_is_steps_or_none(path in r#"\$?[.\[\]'"\\a0-9é+]{0,12}"#) {
+            let _ = steps(&path);
+        }
+    }
 
     fn assembled(pieces: &str) -> Result<String, String> {
         let mut call = PartialCall::new(&Called {

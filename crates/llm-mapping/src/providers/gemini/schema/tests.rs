@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
 use super::*;
 
 fn cleaned(schema: &str) -> Result<String, ChatError> {
@@ -131,5 +134,56 @@ fn what_cannot_be_said_is_refused() {
         assert_eq!(error.status(), 400);
         assert_eq!(error.error_param(), Some("tools[0].function.parameters"));
         assert!(error.message().contains(word), "{error}");
+    }
+}
+
+/// Anything that looks like a schema, with references between its parts.
+fn any_schema() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!(true)),
+        Just(json!({"type": "string", "format": "uuid", "default": null})),
+        Just(json!({"type": ["integer", "null"], "exclusiveMinimum": 0})),
+        Just(json!({"const": 1})),
+        "#(/\\$defs/[ab]|/properties/[ab]|/c)?".prop_map(|to| json!({"$ref": to, "title": "t"})),
+    ];
+    leaf.prop_recursive(4, 24, 3, |inner| {
+        let named = proptest::collection::btree_map("[ab]", inner.clone(), 0..3);
+        let named = named.prop_map(|map| map.into_iter().collect::<Value>());
+        let list = proptest::collection::vec(inner.clone(), 0..3);
+        prop_oneof![
+            (named.clone(), named).prop_map(
+                |(own, defs)| json!({"type": "object", "properties": own, "$defs": defs})
+            ),
+            inner
+                .clone()
+                .prop_map(|items| json!({"type": "array", "items": items, "minItems": 1})),
+            (list, "anyOf|oneOf|allOf")
+                .prop_map(|(list, word)| json!({word: list, "additionalProperties": false})),
+        ]
+    })
+}
+
+/// Whether only words of the subset are in it, at each place where a schema is.
+fn is_subset(schema: &Value) -> bool {
+    let Some(members) = schema.as_object() else {
+        return false;
+    };
+    members.iter().all(|(name, value)| match &**name {
+        "properties" => value.as_object().unwrap().values().all(is_subset),
+        "items" => is_subset(value),
+        "anyOf" => value.as_array().unwrap().iter().all(is_subset),
+        "type" => value.is_string(),
+        "enum" | "format" | "nullable" => true,
+        name => SAME.contains(&name),
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_in_the_subset(schema in any_schema()) {
+        match cleaned(&schema.to_string()) {
+            Ok(text) => prop_assert!(is_subset(&serde_json::from_str(&text).unwrap()), "{text}"),
+            Err(error) => prop_assert_eq!(error.status(), 400),
+        }
     }
 }
