@@ -21,6 +21,12 @@ pub(crate) struct Judge {
 // === impl Thresholds ===
 
 impl Thresholds {
+    /// Each result decides.
+    pub(crate) const NONE: Self = Self {
+        rise: NonZeroU32::MIN,
+        fall: NonZeroU32::MIN,
+    };
+
     /// The same, where one failure is enough.
     pub(crate) const fn at_once(self) -> Self {
         Self {
@@ -48,6 +54,11 @@ impl Judge {
             state: State::Unknown,
             against: 0,
         }
+    }
+
+    /// What is decided so far.
+    pub(crate) const fn state(&self) -> State {
+        self.state
     }
 
     /// Says whether the last results speak against the state.

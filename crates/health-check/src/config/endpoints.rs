@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use portcullis_gateway_error::InvalidConfig;
@@ -49,6 +50,10 @@ pub struct CheckConfig {
     /// See [`Check::max_age`]. At most a day.
     #[serde(with = "humantime_serde")]
     pub max_age: Option<Duration>,
+    /// See [`Check::rise`].
+    pub rise: Option<u32>,
+    /// See [`Check::fall`].
+    pub fall: Option<u32>,
 }
 
 // === impl EndpointsConfig ===
@@ -111,6 +116,11 @@ impl CheckConfig {
                 return Err(InvalidConfig::new(field, message));
             }
         }
+        for (field, count) in [("rise", self.rise), ("fall", self.fall)] {
+            if count == Some(0) {
+                return Err(InvalidConfig::new(field, "must be at least 1, is 0"));
+            }
+        }
         let mut tags = self.tags.iter().flatten();
         if let Some(index) = tags.position(String::is_empty) {
             let mistake = InvalidConfig::whole("must not be empty: that is the whole server");
@@ -137,6 +147,12 @@ impl CheckConfig {
         }
         if let Some(age) = self.max_age {
             check = check.max_age(age);
+        }
+        if let Some(rise) = self.rise.and_then(NonZeroU32::new) {
+            check = check.rise(rise);
+        }
+        if let Some(fall) = self.fall.and_then(NonZeroU32::new) {
+            check = check.fall(fall);
         }
         check
     }
@@ -165,7 +181,7 @@ mod tests {
             "exclude": ["orders"],
             "checks": {
                 "cache": {"required": false, "startup": true, "tags": ["a.B"]},
-                "db": {"timeout": "300ms", "max_age": "5s"},
+                "db": {"timeout": "300ms", "max_age": "5s", "rise": 2, "fall": 3},
             },
         });
         let config: EndpointsConfig = serde_json::from_value(config).unwrap();
@@ -176,7 +192,9 @@ mod tests {
             .check(cache.degraded().startup().tag("a.B"))
             .check(
                 db.timeout(Duration::from_millis(300))
-                    .max_age(Duration::from_secs(5)),
+                    .max_age(Duration::from_secs(5))
+                    .rise(NonZeroU32::new(2).unwrap())
+                    .fall(NonZeroU32::new(3).unwrap()),
             );
 
         let read = config.endpoints(checks()).unwrap();
@@ -206,6 +224,8 @@ mod tests {
                 json!({"checks": {"db": {"max_age": "25h"}}}),
                 "checks.db.max_age",
             ),
+            (json!({"checks": {"db": {"rise": 0}}}), "checks.db.rise"),
+            (json!({"checks": {"db": {"fall": 0}}}), "checks.db.fall"),
             (
                 json!({"checks": {"db": {"tags": ["a", ""]}}}),
                 "checks.db.tags[1]",

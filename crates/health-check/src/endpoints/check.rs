@@ -1,4 +1,5 @@
 use std::fmt;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use portcullis_gateway_error::ErrorKind;
 use tokio::time::{Instant, timeout};
 
 use crate::monitor::look;
+use crate::thresholds::{Judge, Thresholds};
 use crate::{Health, Probe, ProbeError, State, telemetry};
 
 /// One thing that [`Endpoints`](crate::Endpoints) report: a [`Health`] that somebody monitors, or a [`Probe`] that is run when somebody asks.
@@ -24,6 +26,7 @@ pub struct Check {
     pub(crate) tags: Vec<Arc<str>>,
     timeout: Duration,
     max_age: Duration,
+    thresholds: Thresholds,
 }
 
 #[derive(Clone)]
@@ -59,6 +62,8 @@ struct Last {
 struct Known {
     at: Instant,
     since: Instant,
+    judge: Judge,
+    /// Why it is down.
     error: Option<ProbeError>,
 }
 
@@ -110,6 +115,7 @@ impl Check {
             tags: Vec::new(),
             timeout: Self::TIMEOUT,
             max_age: Self::MAX_AGE,
+            thresholds: Thresholds::NONE,
         }
     }
 
@@ -153,6 +159,22 @@ impl Check {
         self
     }
 
+    /// Replaces how many successes of the probe in a row turn it up. Default: 1. The first result of all decides at once.
+    ///
+    /// That of a [`Health`] has the thresholds of its monitor.
+    pub const fn rise(mut self, successes: NonZeroU32) -> Self {
+        self.thresholds.rise = successes;
+        self
+    }
+
+    /// Replaces how many failures of the probe in a row turn it down. Default: 1. One that is [decisive](ProbeError::decisive) is enough, and so is the first result of all.
+    ///
+    /// They come as often as somebody asks, and at most once in [`max_age`](Self::max_age).
+    pub const fn fall(mut self, failures: NonZeroU32) -> Self {
+        self.thresholds.fall = failures;
+        self
+    }
+
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -193,14 +215,15 @@ impl Check {
             return seen;
         }
         let error = probe.look(self.timeout).await.err();
-        Seen::known(last.set(&self.name, error), self.max_age)
+        let known = last.set(&self.name, error, self.thresholds);
+        Seen::known(known, self.max_age)
     }
 
     /// Says what is known without a look.
     pub(super) fn is_up(&self) -> bool {
         match &self.source {
             Source::Health(health) => health.is_up(),
-            Source::Probe { last, .. } => last.get().is_some_and(|known| known.error.is_none()),
+            Source::Probe { last, .. } => last.get().is_some_and(|known| known.is_up()),
         }
     }
 
@@ -236,7 +259,8 @@ impl fmt::Debug for Check {
             .field("startup", &self.startup)
             .field("tags", &self.tags)
             .field("timeout", &self.timeout)
-            .field("max_age", &self.max_age);
+            .field("max_age", &self.max_age)
+            .field("thresholds", &self.thresholds);
         match &self.source {
             Source::Health(health) => f.field("health", health).finish(),
             Source::Probe { .. } => f.finish_non_exhaustive(),
@@ -259,9 +283,9 @@ impl Seen {
     }
 
     fn known(known: Known, max_age: Duration) -> Self {
-        let up = known.error.is_none();
+        let up = known.is_up();
         Self {
-            state: if up { State::Up } else { State::Down },
+            state: known.judge.state(),
             up,
             reason: known.error,
             since: Some(known.since),
@@ -289,29 +313,40 @@ impl Last {
         result.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, name: &str, error: Option<ProbeError>) -> Known {
+    fn set(&self, name: &str, error: Option<ProbeError>, thresholds: Thresholds) -> Known {
         let mut last = self.result.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let state = |error: &Option<ProbeError>| match error {
-            None => State::Up,
-            Some(_) => State::Down,
+        let (mut judge, since, reason) = match last.take() {
+            Some(known) => (known.judge, known.since, known.error),
+            None => (Judge::new(), now, None),
         };
-        let from = last.as_ref().map(|known| state(&known.error));
-        let to = state(&error);
-        if from != Some(to) {
-            telemetry::turned(name, from.unwrap_or(State::Unknown), to, error.as_ref());
+        let thresholds = if error.as_ref().is_some_and(ProbeError::is_decisive) {
+            thresholds.at_once()
+        } else {
+            thresholds
+        };
+        let from = judge.state();
+        let turned = judge.observe(error.is_none(), thresholds);
+        if let Some(to) = turned {
+            telemetry::turned(name, from, to, error.as_ref());
         }
-        let since = last
-            .as_ref()
-            .filter(|_| from == Some(to))
-            .map_or(now, |known| known.since);
         let known = Known {
             at: now,
-            since,
-            error,
+            since: if turned.is_some() { now } else { since },
+            // While it is down, what failed last; a success that does not turn it takes nothing back.
+            error: error.or(reason).filter(|_| judge.state() == State::Down),
+            judge,
         };
         *last = Some(known.clone());
         known
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn is_up(&self) -> bool {
+        self.judge.state() == State::Up
     }
 }
 

@@ -179,6 +179,47 @@ async fn methods_and_forms_are_those_of_http() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn results_in_a_row_turn_a_check_of_a_probe() {
+    // `+` and `-` are results, `!` is decisive; what comes out is whether it is ready.
+    for (rise, fall, results, expected) in [
+        (1, 1, "+-+-", "1010"),
+        (1, 3, "+--+---+", "11111101"),
+        (2, 1, "+-+-++", "100001"),
+        (2, 3, "-++--+-", "0011111"),
+        (3, 2, "+!+++", "10001"),
+    ] {
+        let (count, script) = (Arc::new(AtomicU32::new(0)), results.as_bytes());
+        let probe = move || {
+            let at = count.fetch_add(1, Ordering::SeqCst) as usize;
+            std::future::ready(match script[at] {
+                b'+' => Ok(()),
+                b'!' => Err(refused().decisive()),
+                _ => Err(refused()),
+            })
+        };
+        let check = Check::probe("db", probe)
+            .max_age(Duration::ZERO)
+            .rise(rise.try_into().unwrap())
+            .fall(fall.try_into().unwrap());
+        let endpoints = Endpoints::new().check(check).details(|_| true);
+
+        let mut seen = String::new();
+        for _ in 0..results.len() {
+            advance(Duration::from_secs(1)).await;
+            let (status, body) = get(&endpoints, "/readyz/db").await;
+            seen.push(if status == 200 { '1' } else { '0' });
+            assert!(
+                status == 200 || body.contains("10.0.0.7:5432 refused, since"),
+                "{body}"
+            );
+            assert_eq!(endpoints.is_ready(), status == 200);
+        }
+
+        assert_eq!(seen, expected, "{results} with rise {rise}, fall {fall}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn details_are_for_whom_the_predicate_lets_see_them() {
     let health = Monitor::new(|| async { Err(refused()) })
         .interval(Duration::from_secs(10))
