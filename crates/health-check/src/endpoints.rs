@@ -53,6 +53,8 @@ pub struct Endpoints {
     checks: Arc<Vec<Check>>,
     lifecycle: Arc<Lifecycle>,
     details: Option<Arc<MaySee>>,
+    service_id: Option<Arc<str>>,
+    version: Option<Arc<str>>,
 }
 
 /// Says whether a caller with this head may see details.
@@ -102,6 +104,20 @@ impl Endpoints {
     #[must_use]
     pub fn details(mut self, may_see: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.details = Some(Arc::new(may_see));
+        self
+    }
+
+    /// Sets what `application/health+json` says as `serviceId`: the name of this instance among those of the service. Everyone who asks sees it. Default: none.
+    #[must_use]
+    pub fn service_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.service_id = Some(id.into());
+        self
+    }
+
+    /// Sets what `application/health+json` says as `version`: the public version of the service. Everyone who asks sees it. Default: none.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<Arc<str>>) -> Self {
+        self.version = Some(version.into());
         self
     }
 
@@ -191,6 +207,8 @@ impl fmt::Debug for Endpoints {
             .field("checks", &self.checks)
             .field("lifecycle", &self.lifecycle)
             .field("details", &self.details.is_some())
+            .field("service_id", &self.service_id)
+            .field("version", &self.version)
             .finish()
     }
 }

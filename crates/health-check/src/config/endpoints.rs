@@ -27,6 +27,10 @@ pub struct EndpointsConfig {
     pub details: bool,
     /// Whether [`Endpoints::started`] is waited for. Default: no. See [`Endpoints::starting`].
     pub starting: bool,
+    /// See [`Endpoints::service_id`]. Default: none.
+    pub service_id: Option<String>,
+    /// See [`Endpoints::version`]. Default: none.
+    pub version: Option<String>,
     /// Names of checks that are left out of all endpoints. Default: none.
     pub exclude: Vec<String>,
     /// What is other than the code says, by the name of the check.
@@ -73,6 +77,17 @@ impl EndpointsConfig {
         }
         if self.starting {
             endpoints = endpoints.starting();
+        }
+        for (field, text) in [("service_id", &self.service_id), ("version", &self.version)] {
+            if text.as_ref().is_some_and(String::is_empty) {
+                return Err(InvalidConfig::new(field, "must not be empty"));
+            }
+        }
+        if let Some(id) = &self.service_id {
+            endpoints = endpoints.service_id(id.as_str());
+        }
+        if let Some(version) = &self.version {
+            endpoints = endpoints.version(version.as_str());
         }
         let checks: Vec<_> = checks.into_iter().collect();
         let is_there = |name: &String| checks.iter().any(|check| check.name() == name);
@@ -178,6 +193,8 @@ mod tests {
         let config = json!({
             "details": true,
             "starting": true,
+            "service_id": "orders-7",
+            "version": "2",
             "exclude": ["orders"],
             "checks": {
                 "cache": {"required": false, "startup": true, "tags": ["a.B"]},
@@ -189,6 +206,8 @@ mod tests {
         let coded = Endpoints::new()
             .details(|_| true)
             .starting()
+            .service_id("orders-7")
+            .version("2")
             .check(cache.degraded().startup().tag("a.B"))
             .check(
                 db.timeout(Duration::from_millis(300))
@@ -210,6 +229,8 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (config, field) in [
+            (json!({"service_id": ""}), "service_id"),
+            (json!({"version": ""}), "version"),
             (json!({"exclude": ["orders", "none"]}), "exclude[1]"),
             (json!({"checks": {"none": {}}}), "checks.none"),
             (

@@ -91,13 +91,20 @@ impl Report {
         ))
     }
 
-    /// `application/health+json` of draft-inadarei-api-health-check.
-    pub(super) fn to_json(&self) -> String {
+    /// `application/health+json` of draft-inadarei-api-health-check, with what the service says of itself.
+    pub(super) fn to_json(&self, service: &[(&str, Option<&str>)]) -> String {
         let lines = self.lines.iter().filter(|line| !line.excluded);
         let checks: Map<_, _> = lines.map(Line::to_json).collect();
         let mut json = json!({ "status": self.verdict().word(), "checks": checks });
-        if let (Some(warning), Some(members)) = (self.warning(), json.as_object_mut()) {
-            members.insert("notes".to_owned(), json!([warning]));
+        if let Some(members) = json.as_object_mut() {
+            for (name, text) in service {
+                if let Some(text) = text {
+                    members.insert((*name).to_owned(), json!(text));
+                }
+            }
+            if let Some(warning) = self.warning() {
+                members.insert("notes".to_owned(), json!([warning]));
+            }
         }
         json.to_string()
     }

@@ -64,7 +64,10 @@ impl Endpoints {
         let verbose = status != StatusCode::OK || pairs(query).any(|(name, _)| name == "verbose");
         let format = Format::choose(&head.headers);
         let text = match (format, verbose) {
-            (Format::Json, _) => report.to_json(),
+            (Format::Json, _) => report.to_json(&[
+                ("serviceId", self.service_id.as_deref()),
+                ("version", self.version.as_deref()),
+            ]),
             (Format::Html, _) => report.to_html(),
             (Format::Text, true) => report.to_text(),
             (Format::Text, false) => "ok".to_owned(),

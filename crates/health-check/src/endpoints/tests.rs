@@ -178,6 +178,33 @@ async fn methods_and_forms_are_those_of_http() {
     );
 }
 
+#[tokio::test]
+async fn json_says_which_instance_of_which_version_it_is() {
+    let accept = "application/health+json";
+    let json = async |endpoints: &Endpoints, path: &str| {
+        let (_, _, body) = ask(endpoints, &Method::GET, path, accept).await;
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()
+    };
+
+    let said = endpoints().service_id("orders-7").version("2");
+
+    for path in ["/livez", "/readyz"] {
+        let json = json(&said, path).await;
+        assert_eq!(
+            (&json["serviceId"], &json["version"]),
+            (&"orders-7".into(), &"2".into())
+        );
+    }
+    let unsaid = json(&endpoints(), "/livez").await;
+    assert_eq!(unsaid.get("serviceId"), None);
+    assert_eq!(unsaid.get("version"), None);
+    let (_, text) = get(&said, "/livez?verbose").await;
+    assert!(
+        !text.contains("orders-7"),
+        "the text stays that of the apiserver: {text}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn results_in_a_row_turn_a_check_of_a_probe() {
     // `+` and `-` are results, `!` is decisive; what comes out is whether it is ready.
