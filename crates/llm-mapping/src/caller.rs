@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use http::{Method, Request};
+use serde::Deserialize;
 
 use crate::messages_api;
 use crate::{ChatError, Exchange};
@@ -7,7 +8,8 @@ use portcullis_param_mapping::Report;
 
 /// Which API the caller speaks.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
 pub enum Caller {
     /// OpenAI's Chat Completions: `POST` to a path that ends in `/chat/completions`. The default.
     #[default]

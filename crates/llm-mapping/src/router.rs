@@ -76,11 +76,11 @@ struct Route<S> {
 }
 
 #[derive(Clone, Debug)]
-enum Choice {
-    /// The model has this name and a slash before it.
-    Prefix(String),
-    /// The whole model is this, where `*` stands for any text.
-    Pattern(String),
+struct Choice {
+    /// What stands before the model and a slash, and is taken away.
+    prefix: Option<String>,
+    /// What the rest is, where `*` stands for any text.
+    pattern: String,
 }
 
 #[derive(Clone, Debug)]
@@ -136,12 +136,21 @@ impl<S> ModelRouter<S> {
 impl<S: Clone> ModelRouter<S> {
     /// Adds a route for the models `name/…`; the service finds the rest as the [`ChatModel`](crate::ChatModel).
     pub fn prefix(self, name: impl Into<String>, service: S) -> Self {
-        self.route(Choice::Prefix(name.into()), service)
+        self.prefixed(name, "*", service)
+    }
+
+    /// Adds a route for those of the models `name/…` whose rest is this text, in which `*` stands for any text; the service finds the rest as the
+    /// [`ChatModel`](crate::ChatModel).
+    pub fn prefixed(self, name: impl Into<String>, pattern: impl Into<String>, service: S) -> Self {
+        let prefix = Some(name.into());
+        let pattern = pattern.into();
+        self.route(Choice { prefix, pattern }, service)
     }
 
     /// Adds a route for the models that this text is, in which `*` stands for any text: `gpt-*`.
     pub fn model(self, pattern: impl Into<String>, service: S) -> Self {
-        self.route(Choice::Pattern(pattern.into()), service)
+        let (prefix, pattern) = (None, pattern.into());
+        self.route(Choice { prefix, pattern }, service)
     }
 
     /// Sets the service for whatever is no chat. Default: it is answered with 404.
@@ -233,13 +242,12 @@ impl<S: Clone> Routes<S> {
 impl Choice {
     /// Whether it is for this model, and what to ask for then where that is another one.
     fn accepts(&self, model: &str) -> Option<Option<String>> {
-        match self {
-            Self::Prefix(name) => {
-                let rest = model.strip_prefix(name.as_str())?.strip_prefix('/')?;
-                (!rest.is_empty()).then(|| Some(rest.to_owned()))
-            }
-            Self::Pattern(pattern) => is_match(pattern, model).then_some(None),
-        }
+        let Some(prefix) = &self.prefix else {
+            return is_match(&self.pattern, model).then_some(None);
+        };
+        let rest = model.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
+        let is_one = !rest.is_empty() && is_match(&self.pattern, rest);
+        is_one.then(|| Some(rest.to_owned()))
     }
 }
 
@@ -299,12 +307,14 @@ mod tests {
     fn the_first_route_that_fits_has_it_and_prefixes_are_taken_away() {
         let router = ModelRouter::new()
             .model("openai/o1", "slow")
+            .prefixed("openai", "o3*", "o3")
             .prefix("openai", "openai")
             .model("gpt-*", "gpt")
             .prefix("together", "together");
         for (model, expected) in [
             ("openai/o1", Some(("slow", None))),
             ("openai/gpt-4o", Some(("openai", Some("gpt-4o")))),
+            ("openai/o3-mini", Some(("o3", Some("o3-mini")))),
             ("gpt-4o", Some(("gpt", None))),
             (
                 "together/meta-llama/Llama",
