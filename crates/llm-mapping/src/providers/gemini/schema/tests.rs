@@ -154,9 +154,7 @@ fn any_schema() -> impl Strategy<Value = Value> {
             (named.clone(), named).prop_map(
                 |(own, defs)| json!({"type": "object", "properties": own, "$defs": defs})
             ),
-            inner
-                .clone()
-                .prop_map(|items| json!({"type": "array", "items": items, "minItems": 1})),
+            inner.prop_map(|items| json!({"type": "array", "items": items, "minItems": 1})),
             (list, "anyOf|oneOf|allOf")
                 .prop_map(|(list, word)| json!({word: list, "additionalProperties": false})),
         ]
