@@ -2,15 +2,15 @@ use http::{HeaderName, HeaderValue};
 
 use crate::failed::described;
 use crate::json::writer::JsonWriter;
-use crate::json::{Json, Text};
+use crate::json::{Json, Text, compact};
 use crate::provider::{Answered, Authorization, EventMapper, Failed, Provider};
 use crate::reply::{Called, Choice, Reply};
 use crate::tables::Policy;
 use crate::uri::Source;
 use crate::usage::tokens;
 use crate::{
-    Chat, ChatError, Exchange, Message, Outgoing, Part, ResponseFormat, Role, ToolChoice, Turn,
-    Usage,
+    Chat, ChatError, Exchange, FinishReason, Message, Outgoing, Part, ResponseFormat, Role,
+    ToolChoice, Turn, Usage,
 };
 
 mod events;
@@ -19,21 +19,56 @@ use self::events::Events;
 
 /// Anthropic's Messages API, `https://api.anthropic.com/v1/messages`.
 ///
-/// A schema for the reply becomes `output_config.format`, which models have from Claude Sonnet 4.5 and Opus 4.1 on; older ones refuse it.
-/// `json_object` has no form there and is left out.
+/// A schema for the reply becomes `output_config.format`; for a model without that, a tool that the model must call, whose input is the reply
+/// then. `json_object` has no form there and is left out.
 #[derive(Clone, Debug)]
 pub struct Anthropic {
     version: HeaderValue,
+    /// How the names of models begin that have no `output_config.format`.
+    without_schema: Vec<String>,
 }
+
+/// The tool that stands for a schema.
+const SCHEMA_TOOL: &str = "json_tool_call";
+
+/// Models before Claude Opus 4.1 and Sonnet 4.5.
+const WITHOUT_SCHEMA: [&str; 7] = [
+    "claude-2",
+    "claude-3",
+    "claude-instant",
+    "claude-opus-4-0",
+    "claude-opus-4-2025",
+    "claude-sonnet-4-0",
+    "claude-sonnet-4-2025",
+];
 
 // === impl Anthropic ===
 
 impl Anthropic {
     /// With `anthropic-version: 2023-06-01`.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             version: HeaderValue::from_static("2023-06-01"),
+            without_schema: WITHOUT_SCHEMA.map(str::to_owned).into(),
+        }
+    }
+
+    /// Replaces how the names of models begin that have no `output_config.format`. Default: those before Claude Opus 4.1 and Sonnet 4.5.
+    #[must_use]
+    pub fn without_schema<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.without_schema = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The schema that a tool must stand for.
+    fn schema_by_tool<'a>(&self, chat: &Chat<'a>) -> Option<Json<'a>> {
+        let mut names = self.without_schema.iter();
+        match &chat.response_format {
+            Some(ResponseFormat::JsonSchema { schema, .. }) => names
+                .any(|name| chat.model.starts_with(name.as_str()))
+                .then_some(*schema),
+            _ => None,
         }
     }
 }
@@ -68,12 +103,14 @@ impl Provider for Anthropic {
             write_turn(&turn, out)?;
         }
         out.body().end_array();
-        write_tools(chat, out)?;
+        let by_tool = self.schema_by_tool(chat);
+        write_tools(chat, by_tool, out)?;
         match &chat.response_format {
             None | Some(ResponseFormat::Text) => {}
             Some(ResponseFormat::JsonObject) => {
                 out.unsupported("response_format", Policy::Drop)?;
             }
+            Some(ResponseFormat::JsonSchema { .. }) if by_tool.is_some() => {}
             Some(ResponseFormat::JsonSchema { schema, .. }) => {
                 let body = out.body().key("output_config").begin_object();
                 body.key("format").begin_object();
@@ -106,6 +143,7 @@ impl Provider for Anthropic {
         let Some(content) = content.filter(|content| content.is_array()) else {
             return Err(ChatError::bad_reply("the upstream's reply has no content"));
         };
+        let schema_input = schema_input(content);
         let mut choice = Choice::default();
         for block in content.elements() {
             let [kind, text, thinking, id, name, input] =
@@ -120,6 +158,11 @@ impl Provider for Anthropic {
             } else if kind.is("tool_use")
                 && let Some(name) = name.and_then(Json::as_text)
             {
+                if name.is(SCHEMA_TOOL) {
+                    let said = Json::parse(schema_input.as_bytes(), "it").ok();
+                    choice.texts.extend(said.and_then(Json::as_text));
+                    continue;
+                }
                 choice.calls.push(Called {
                     id: id.and_then(Json::as_text),
                     name,
@@ -129,6 +172,9 @@ impl Provider for Anthropic {
             }
         }
         choice.finish_reason = exchange.finish_reason(stop_reason.and_then(Json::as_text));
+        if choice.calls.is_empty() && choice.finish_reason == FinishReason::ToolCalls {
+            choice.finish_reason = FinishReason::Stop;
+        }
         let reply = Reply {
             id: id.and_then(Json::as_text).map(Text::decode),
             created: None,
@@ -152,6 +198,18 @@ impl Provider for Anthropic {
     fn events(&self) -> Box<dyn EventMapper> {
         Box::new(Events::default())
     }
+}
+
+/// What the model gave the tool that stands for a schema, as a JSON string; nothing where it did not call it.
+fn schema_input(content: Json<'_>) -> String {
+    let is_it = |block: &Json<'_>| block.text("name").is_some_and(|name| name.is(SCHEMA_TOOL));
+    let input = content
+        .elements()
+        .find(is_it)
+        .and_then(|block| block.get("input"));
+    input.map_or_else(String::new, |input| {
+        serde_json::Value::from(&*compact(input)).to_string()
+    })
 }
 
 /// All that the system says: a text, or a list of blocks where there are several or one has more to say than its text.
@@ -307,8 +365,12 @@ fn write_part(message: &Message<'_>, part: &Part<'_>, out: &mut Outgoing) -> Res
     Ok(())
 }
 
-fn write_tools(chat: &Chat<'_>, out: &mut Outgoing) -> Result<(), ChatError> {
-    if chat.functions.is_empty() {
+fn write_tools(
+    chat: &Chat<'_>,
+    schema: Option<Json<'_>>,
+    out: &mut Outgoing,
+) -> Result<(), ChatError> {
+    if chat.functions.is_empty() && schema.is_none() {
         return Ok(());
     }
     let body = out.body().key("tools").begin_array();
@@ -323,6 +385,25 @@ fn write_tools(chat: &Chat<'_>, out: &mut Outgoing) -> Result<(), ChatError> {
             None => body.raw(r#"{"type":"object","properties":{}}"#),
         };
         body.end_object();
+    }
+    if let Some(schema) = schema {
+        body.begin_object().key("name").string(SCHEMA_TOOL);
+        body.key("description")
+            .string("Call this tool to give the reply, as its input.");
+        body.key("input_schema").json(schema).end_object();
+        body.end_array();
+        let choice = body.key("tool_choice").begin_object();
+        if chat.functions.is_empty() {
+            choice
+                .key("type")
+                .string("tool")
+                .key("name")
+                .string(SCHEMA_TOOL);
+        } else {
+            choice.key("type").string("any");
+        }
+        choice.end_object();
+        return Ok(());
     }
     body.end_array();
 

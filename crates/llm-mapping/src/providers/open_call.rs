@@ -7,8 +7,8 @@ pub(super) struct OpenCall(Option<Open>);
 
 #[derive(Debug)]
 struct Open {
-    /// Its number among the calls.
-    number: u64,
+    /// Its number among the calls; none where its arguments are the text.
+    number: Option<u64>,
     has_arguments: bool,
 }
 
@@ -17,7 +17,15 @@ struct Open {
 impl OpenCall {
     pub(super) fn begin(&mut self, id: Option<Text<'_>>, name: Text<'_>, chunks: &mut Chunks) {
         self.0 = Some(Open {
-            number: chunks.begin_call(0, id, name),
+            number: Some(chunks.begin_call(0, id, name)),
+            has_arguments: false,
+        });
+    }
+
+    /// Begins a call that the caller is not told of: its arguments are the text of the reply.
+    pub(super) const fn begin_text(&mut self) {
+        self.0 = Some(Open {
+            number: None,
             has_arguments: false,
         });
     }
@@ -25,7 +33,7 @@ impl OpenCall {
     pub(super) fn arguments(&mut self, piece: Text<'_>, chunks: &mut Chunks) {
         if let Some(call) = &mut self.0 {
             call.has_arguments |= !piece.is_empty();
-            chunks.arguments(0, call.number, piece);
+            call.tell(piece, chunks);
         }
     }
 
@@ -34,7 +42,18 @@ impl OpenCall {
         if let Some(call) = self.0.take()
             && !call.has_arguments
         {
-            chunks.arguments(0, call.number, Text::of_escaped("{}"));
+            call.tell(Text::of_escaped("{}"), chunks);
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn tell(&self, piece: Text<'_>, chunks: &mut Chunks) {
+        match self.number {
+            Some(number) => chunks.arguments(0, number, piece),
+            None => chunks.text(0, piece),
         }
     }
 }

@@ -1,9 +1,9 @@
 use super::super::open_call::OpenCall;
-use super::{error_of, usage_of};
+use super::{SCHEMA_TOOL, error_of, usage_of};
 use crate::failed::is_any;
 use crate::json::{Json, Text};
 use crate::provider::{EventMapper, Flow, StreamEvent};
-use crate::{ChatError, Chunks, Usage};
+use crate::{ChatError, Chunks, FinishReason, Usage};
 
 /// What is known of a stream of Anthropic's.
 #[derive(Debug, Default)]
@@ -41,14 +41,21 @@ impl EventMapper for Events {
                 } else if is_any(kind, &["tool_use"])
                     && let Some(name) = name
                 {
-                    self.call.begin(id, name, chunks);
+                    if name.is(SCHEMA_TOOL) {
+                        self.call.begin_text();
+                    } else {
+                        self.call.begin(id, name, chunks);
+                    }
                 }
             }
             Some("content_block_stop") => self.call.end(chunks),
             Some("message_delta") => {
                 self.count(usage, chunks);
                 if let Some(reason) = delta.and_then(|delta| delta.text("stop_reason")) {
-                    let reason = chunks.exchange().finish_reason(Some(reason));
+                    let mut reason = chunks.exchange().finish_reason(Some(reason));
+                    if reason == FinishReason::ToolCalls && !chunks.has_calls(0) {
+                        reason = FinishReason::Stop;
+                    }
                     chunks.finish(0, reason);
                 }
             }
