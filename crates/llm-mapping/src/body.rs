@@ -54,6 +54,17 @@ impl<B> RequestBody<B> {
     }
 }
 
+impl<B: Body> RequestBody<B> {
+    /// The whole of what is sent, where that is known before it is sent.
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn known(&self) -> Option<&[Bytes]> {
+        match &self.inner {
+            Some(inner) => inner.is_end_stream().then_some(&[]),
+            None => Some(self.mapped.as_slice()),
+        }
+    }
+}
+
 impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
     type Data = Bytes;
     type Error = B::Error;

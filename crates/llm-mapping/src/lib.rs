@@ -76,7 +76,8 @@
 //! | [`tell_reasoning`](LlmMappingLayer::tell_reasoning) | no | OpenAI's API has no place for it |
 //!
 //! # Order
-//! Below retry, so that each attempt is mapped from the caller's original and an error inside a 200 has its status before retry looks; above signing.
+//! Below retry, so that each attempt is mapped from the caller's original and an error inside a 200 has its status before retry looks; above
+//! signing, which `SigV4Layer` (feature `sigv4`) does for Bedrock.
 //!
 //! # Cost
 //! A request is collected and checked once, and walked over where it is mapped; long texts and images of it are not copied. A reply is collected, too.
@@ -117,6 +118,8 @@ mod reply;
 mod request;
 mod router;
 mod service;
+#[cfg(feature = "sigv4")]
+mod sigv4;
 mod stream;
 mod tables;
 mod time;
@@ -146,6 +149,8 @@ pub use crate::reply::{Called, Choice, Reply};
 pub use crate::request::ChatModel;
 pub use crate::router::{ModelRouter, RouterFuture};
 pub use crate::service::LlmMapping;
+#[cfg(feature = "sigv4")]
+pub use crate::sigv4::{AwsCredentials, SigV4, SigV4Layer};
 pub use crate::tables::Policy;
 pub use crate::tool::{Function, ResponseFormat, ToolChoice};
 pub use crate::usage::Usage;

@@ -13,4 +13,6 @@ mod messages;
 mod router;
 mod schemas;
 mod settings;
+#[cfg(feature = "sigv4")]
+mod sigv4;
 mod streams;
