@@ -83,6 +83,7 @@ pub struct FallbackLayer<L, C = DefaultClassifier> {
     rest: Vec<(Arc<str>, L)>,
     engine: RetryLayer<Chain, C>,
     rule: Rule,
+    max_replay_bytes: usize,
 }
 
 // === impl FallbackLayer ===
@@ -93,7 +94,6 @@ impl<L> FallbackLayer<L> {
         // One engine for both: what is kept of a body, what is read of a discarded answer, when another attempt is too late.
         let engine = RetryLayer::new()
             .policy(Chain::default())
-            .max_replay_bytes(DEFAULT_MAX_REPLAY_BYTES)
             .no_budget()
             .track_endpoints(true)
             .retry_nested(true)
@@ -103,6 +103,7 @@ impl<L> FallbackLayer<L> {
             rest: Vec::new(),
             engine,
             rule: Rule::default(),
+            max_replay_bytes: DEFAULT_MAX_REPLAY_BYTES,
         }
     }
 }
@@ -127,8 +128,8 @@ impl<L, C> FallbackLayer<L, C> {
     }
 
     /// Replaces how many bytes of a request body are kept for another target. Default: 1 MiB. A larger one is sent to the first target all the same, and to no other.
-    pub fn max_replay_bytes(mut self, bytes: usize) -> Self {
-        self.engine = self.engine.max_replay_bytes(bytes);
+    pub const fn max_replay_bytes(mut self, bytes: usize) -> Self {
+        self.max_replay_bytes = bytes;
         self
     }
 
@@ -151,6 +152,7 @@ impl<L, C> FallbackLayer<L, C> {
             rest: self.rest,
             engine: self.engine.classifier(classifier),
             rule: self.rule,
+            max_replay_bytes: self.max_replay_bytes,
         }
     }
 
@@ -163,12 +165,29 @@ impl<L, C> FallbackLayer<L, C> {
         self.clone_engine().build(self.first, self.rest)
     }
 
+    /// The same layer with other targets, made of each and its name.
+    #[cfg(all(feature = "config", feature = "llm-mapping"))]
+    pub(crate) fn map_targets<T>(&self, make: impl Fn(&str, &L) -> T) -> FallbackLayer<T, C>
+    where
+        C: Clone,
+    {
+        let map = |(name, target): &(Arc<str>, L)| (Arc::clone(name), make(name, target));
+        FallbackLayer {
+            first: map(&self.first),
+            rest: self.rest.iter().map(map).collect(),
+            engine: self.engine.clone(),
+            rule: self.rule.clone(),
+            max_replay_bytes: self.max_replay_bytes,
+        }
+    }
+
     fn clone_engine(&self) -> service::Engine<C>
     where
         C: Clone,
     {
         let chain = Chain::new(self.rule.clone(), self.rest.len());
-        service::Engine(self.engine.clone().policy(chain))
+        let engine = self.engine.clone().max_replay_bytes(self.max_replay_bytes);
+        service::Engine(engine.policy(chain))
     }
 }
 
@@ -196,6 +215,7 @@ impl<L, C> fmt::Debug for FallbackLayer<L, C> {
         f.debug_struct("FallbackLayer")
             .field("targets", &names)
             .field("on", &self.rule)
+            .field("max_replay_bytes", &self.max_replay_bytes)
             .finish_non_exhaustive()
     }
 }

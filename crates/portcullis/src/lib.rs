@@ -29,7 +29,8 @@
 //! # When to use this
 //! - For the whole stack, in its order, from code or from one [`Config`](https://docs.rs/portcullis): `Stack`.
 //! - For the same over several endpoints: `Config::pool` makes a pool, and `Stack::over` stands on it.
-//! - For one request that goes to another provider where the first has failed: `FallbackLayer`, with the feature `fallback`.
+//! - For one request that goes to another provider where the first has failed: `FallbackLayer`, with the feature `fallback`; for the
+//!   providers and the routes to them from data: `Chats`, with `config` and `llm-mapping` too.
 //! - To have all layers under one name and one version.
 //!
 //! # When not
@@ -59,6 +60,8 @@
 //! Dropping the future of the stack drops everything inside. The limits are those of the layers.
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "config", feature = "fallback", feature = "llm-mapping"))]
+mod chats;
 #[cfg(feature = "config")]
 mod config;
 #[cfg(feature = "fallback")]
@@ -78,6 +81,8 @@ pub use portcullis_retry_on_gateway_error as retry;
 #[cfg(feature = "timeout")]
 pub use portcullis_timeout as timeout;
 
+#[cfg(all(feature = "config", feature = "fallback", feature = "llm-mapping"))]
+pub use crate::chats::{ChatRouteConfig, Chats, ChatsConfig, ChatsService, FallbackConfig};
 #[cfg(feature = "config")]
 pub use crate::config::Config;
 #[cfg(feature = "fallback")]
