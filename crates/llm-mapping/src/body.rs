@@ -52,6 +52,15 @@ impl<B> RequestBody<B> {
             mapped: chunks.into_iter(),
         }
     }
+
+    /// The same once more, where it is what was made here. Nothing is copied.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let mapped = self.mapped.clone();
+        self.inner.is_none().then_some(Self {
+            inner: None,
+            mapped,
+        })
+    }
 }
 
 impl<B: Body> RequestBody<B> {

@@ -101,7 +101,7 @@ impl LlmMappingLayer {
     /// # Errors
     /// When it is not an `http` or `https` URL, or has a query.
     pub fn base_url(self, url: &str) -> Result<Self, InvalidConfig> {
-        let base = Base::parse(url)?;
+        let base = Base::parse(url, "base_url")?;
         Ok(self.with(|settings| settings.base = Some(base)))
     }
 
@@ -241,8 +241,8 @@ impl fmt::Debug for Settings {
 // === impl Base ===
 
 impl Base {
-    fn parse(url: &str) -> Result<Self, InvalidConfig> {
-        let mistake = |what: &str| InvalidConfig::new("base_url", format!("`{url}` {what}"));
+    pub(crate) fn parse(url: &str, field: &'static str) -> Result<Self, InvalidConfig> {
+        let mistake = |what: &str| InvalidConfig::new(field, format!("`{url}` {what}"));
         let uri: Uri = url.parse().map_err(|_| mistake("is not a URL"))?;
         let parts = uri.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
@@ -252,7 +252,7 @@ impl Base {
             return Err(mistake("must begin with `http://` or `https://`"));
         }
         if authority.as_str().contains('@') {
-            return Err(InvalidConfig::new("base_url", "must not hold a password"));
+            return Err(InvalidConfig::new(field, "must not hold a password"));
         }
         let path = parts.path_and_query;
         if path.as_ref().is_some_and(|path| path.query().is_some()) {

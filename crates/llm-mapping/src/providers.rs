@@ -14,6 +14,7 @@ mod bedrock;
 #[cfg(feature = "aws")]
 mod bedrock_converse;
 mod ernie;
+mod ernie_token;
 mod gemini;
 #[cfg(feature = "aws")]
 mod llama2;
@@ -27,6 +28,10 @@ pub use self::bedrock::Bedrock;
 #[cfg(feature = "aws")]
 pub use self::bedrock_converse::BedrockConverse;
 pub use self::ernie::Ernie;
+pub use self::ernie_token::ErnieTokenLayer;
+pub use self::ernie_token::body::ErnieTokenBody;
+pub use self::ernie_token::future::ErnieTokenFuture;
+pub use self::ernie_token::service::ErnieToken;
 pub use self::gemini::Gemini;
 #[cfg(feature = "aws")]
 pub use self::llama2::PromptMarks;

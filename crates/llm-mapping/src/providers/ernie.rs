@@ -20,8 +20,8 @@ pub(crate) use self::error::{error_of, oauth_error_of};
 /// ERNIE on Baidu Qianfan v1, `https://aip.baidubce.com/rpc/2.0/ai_custom/v1/wenxinworkshop/chat/{endpoint}`.
 ///
 /// Each model has a path of its own, which is known for Baidu's own models and Llama 2; that of another one is its name in lower case.
-/// The caller's `authorization` is taken away: who calls is said by the access token in the query, or by a signature, both of which a layer
-/// below this one adds.
+/// The caller's `authorization` is taken away: who calls is said by the access token in the query, which an
+/// [`ErnieTokenLayer`](crate::providers::ErnieTokenLayer) below adds, or by a signature of another layer.
 ///
 /// Turns must alternate and begin and end with the user's; other chats are refused. In one turn the assistant calls one function.
 #[derive(Clone, Debug, Default)]

@@ -5,6 +5,7 @@
 mod bedrock;
 mod cases;
 mod contract;
+mod ernie_token;
 mod exchange;
 mod frames;
 mod gemini;
