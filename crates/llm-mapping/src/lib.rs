@@ -49,6 +49,7 @@
 //! | `bedrock`, `bedrock-converse` (feature `aws`) | Bedrock's InvokeModel for Llama 2, and Converse, with Amazon's event streams |
 //! | `gemini` | [generateContent](providers::Gemini), also on Vertex AI |
 //! | `ollama` | [Ollama's own](providers::Ollama), lines of JSON |
+//! | `tgi` | [Text Generation Inference](providers::Tgi) with Llama 2 |
 //! | `ernie-v1` | [ERNIE's first](providers::Ernie), a path for each model |
 //! | `mistral`, `together`, `ernie-v2` | [nearly OpenAI's](providers::OpenAiLike) |
 //!

@@ -16,11 +16,11 @@ mod bedrock_converse;
 mod ernie;
 mod ernie_token;
 mod gemini;
-#[cfg(feature = "aws")]
 mod llama2;
 mod ollama;
 mod open_call;
 mod openai_like;
+mod tgi;
 
 pub use self::anthropic::Anthropic;
 #[cfg(feature = "aws")]
@@ -33,10 +33,10 @@ pub use self::ernie_token::body::ErnieTokenBody;
 pub use self::ernie_token::future::ErnieTokenFuture;
 pub use self::ernie_token::service::ErnieToken;
 pub use self::gemini::Gemini;
-#[cfg(feature = "aws")]
 pub use self::llama2::PromptMarks;
 pub use self::ollama::Ollama;
 pub use self::openai_like::OpenAiLike;
+pub use self::tgi::Tgi;
 
 /// The names that [`by_name`] takes; those of Bedrock with the feature `aws`.
 pub const NAMES: &[&str] = &[
@@ -52,6 +52,7 @@ pub const NAMES: &[&str] = &[
     "ernie-v1",
     "ernie-v2",
     "ollama",
+    "tgi",
     "portkey",
     "apipark",
 ];
@@ -82,6 +83,7 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Provider>, InvalidConfig> {
         "ernie-v1" => Arc::new(Ernie::new()),
         "ernie-v2" => Arc::new(OpenAiLike::ernie_v2()),
         "ollama" => Arc::new(Ollama::new()),
+        "tgi" => Arc::new(Tgi::new()),
         "portkey" => Arc::new(OpenAiLike::portkey()),
         "apipark" => Arc::new(OpenAiLike::apipark("/v1/chat/completions")),
         _ => {

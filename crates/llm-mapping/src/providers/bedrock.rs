@@ -2,9 +2,8 @@ use http::HeaderValue;
 use http::header;
 
 use super::aws::{failed, request_id};
-use super::llama2::{self, PromptMarks};
+use super::llama2::{self, PromptMarks, generated};
 use crate::json::Json;
-use crate::json::Text;
 use crate::json::writer::JsonWriter;
 use crate::provider::{Answered, EventMapper, Failed, Provider};
 use crate::reply::{Choice, Reply};
@@ -94,7 +93,7 @@ impl Provider for Bedrock {
             ));
         };
         let choice = Choice {
-            texts: vec![without_space(text)],
+            texts: vec![generated(text)],
             finish_reason: exchange.finish_reason(reason.and_then(Json::as_text)),
             ..Choice::default()
         };
@@ -119,10 +118,4 @@ impl Provider for Bedrock {
     fn events(&self) -> Box<dyn EventMapper> {
         Box::new(Events::default())
     }
-}
-
-/// What is generated begins with the space that follows the prompt.
-fn without_space(text: Text<'_>) -> Text<'_> {
-    let escaped = text.escaped();
-    Text::of_escaped(escaped.strip_prefix(' ').unwrap_or(escaped))
 }

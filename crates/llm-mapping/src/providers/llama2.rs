@@ -1,5 +1,6 @@
 //! The prompt of Llama 2's chat models, for providers that take a prompt and no messages.
 
+use crate::json::Text;
 use crate::tables::Policy;
 use crate::{Chat, ChatError, Message, Outgoing, Part, ResponseFormat, Role};
 
@@ -63,6 +64,17 @@ pub(super) fn prompt(
         ask(&mut prompt, &mut opening, "");
     }
     Ok(prompt)
+}
+
+/// What was generated: without the prompt, where that stands before it, and without the space behind the prompt.
+pub(super) fn generated(text: Text<'_>) -> Text<'_> {
+    let mut escaped = text.escaped();
+    if escaped.starts_with("<s>[INST]")
+        && let Some((_, behind)) = escaped.rsplit_once("[/INST]")
+    {
+        escaped = behind;
+    }
+    Text::of_escaped(escaped.strip_prefix(' ').unwrap_or(escaped))
 }
 
 /// Adds a turn of the user; the first one begins with what the system says.

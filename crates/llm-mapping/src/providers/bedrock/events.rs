@@ -3,7 +3,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 
 use super::super::aws::{exception, request_id};
-use super::without_space;
+use super::super::llama2::generated;
 use crate::json::{Json, Text};
 use crate::provider::{EventMapper, Flow, StreamEvent};
 use crate::usage::tokens;
@@ -62,7 +62,7 @@ impl Events {
         let mut text = generation.and_then(Json::as_text).unwrap_or_default();
         if !self.is_begun && !text.is_empty() {
             self.is_begun = true;
-            text = without_space(text);
+            text = generated(text);
         }
         chunks.text(0, text);
         let [input, output] = metrics.map_or([None; 2], |metrics| {
