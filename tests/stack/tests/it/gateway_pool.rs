@@ -1,14 +1,15 @@
 //! The gateway over several endpoints, and what it says of itself.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use portcullis_faulty_upstream::{FaultyUpstream, Plan};
 
 use crate::gateway::ask;
-use crate::processes::{folder, free_port, gateway, gateway_binary, listening};
+use crate::processes::{folder, free_port, gateway, gateway_binary, gateway_with, listening, send};
 
 /// Three endpoints, of which one is not there and one answers 502; and the name of a fourth that is the third again.
 fn settings(
@@ -119,6 +120,67 @@ async fn several_upstreams_from_one_file_are_one_that_answers() {
         200,
         "no reason to restart it"
     );
+}
+
+/// The mapping of the endpoints is the one that SIGHUP replaces.
+#[tokio::test]
+async fn sighup_changes_the_mapping_of_each_endpoint() {
+    let upstreams = [(); 2].map(|()| FaultyUpstream::builder().start());
+    let [a, b] = upstreams;
+    let (a, b) = (a.await.unwrap(), b.await.unwrap());
+    let file = folder("gateway_pool_reloaded").join("gateway.yaml");
+    let write = |target: &str| {
+        let text = format!(
+            "upstreams: {{endpoints: [{{url: \"{}\"}}, {{url: \"{}\"}}], balancing: random}}\n\
+             stack: {{param_mapping: {{rules: [{{move: \"body:/a\", to: \"body:/{target}\"}}]}}}}\n",
+            a.url(),
+            b.url(),
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    write("first");
+    let arguments = ["--config", file.to_str().unwrap()];
+    let (mut gateway, url) = gateway_with(&arguments, Stdio::piped());
+    let mut log = BufReader::new(gateway.0.stderr.take().unwrap()).lines();
+    let all_send = async |expected: &str| {
+        for _ in 0..20 {
+            let headers = [("content-type", "application/json")];
+            let (_, echo) = ask(Method::PUT, &url, &headers, r#"{"a":1}"#).await;
+            assert!(echo.contains(expected), "{echo}");
+        }
+    };
+    all_send("first").await;
+
+    write("second");
+    send(&gateway, "-HUP");
+    let told = "the mapping is that of the file now";
+    assert!(log.any(|line| line.is_ok_and(|line| line.contains(told))));
+
+    all_send("second").await;
+    assert!(a.ledger().totals().begun > 0 && b.ledger().totals().begun > 0);
+}
+
+/// Of one upstream too, calls alone close the gate.
+#[tokio::test]
+async fn the_gate_of_one_upstream_looks_at_its_calls() {
+    let bad = Plan::new(1).status(StatusCode::BAD_GATEWAY, 1.0);
+    let bad = FaultyUpstream::builder().plan(bad).start().await.unwrap();
+    let file = folder("gateway_passive").join("gateway.yaml");
+    let text = format!(
+        "upstream: {}\nstack:\n  retry: {{max_attempts: 1}}\n  health_check:\n    passive_only: true\n    \
+         outlier_detection: {{consecutive_gateway_failures: 3}}\n",
+        bad.url()
+    );
+    std::fs::write(&file, text).unwrap();
+    let (_gateway, url) = gateway(&["--config", file.to_str().unwrap()]);
+
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(get(&url).await.0.as_u16());
+    }
+
+    assert_eq!(statuses, [502, 502, 502, 503, 503]);
+    assert_eq!(bad.ledger().totals().begun, 3);
 }
 
 #[test]
