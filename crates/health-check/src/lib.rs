@@ -69,6 +69,7 @@
 //! | `history` | 16 transitions | |
 //! | `initial` | optimistic | a caller that starts before its upstream was asked works |
 //! | expected statuses | 200 to 399 | Kubernetes |
+//! | `check_on_connect_failure` | yes | a process that is gone is found by the first call, not by the next probe |
 //! | `mode` | fail fast | the answer is known; waiting for it helps nobody |
 //! | `Check::timeout`, `max_age` | 800 ms, 1 s | Kubernetes waits 1 s; no dependency is asked more often |
 //! | `Endpoints::details` | nobody | the apiserver withholds reasons too |
@@ -93,7 +94,7 @@
 //! # Cancellation and limits
 //! The monitor's task, and the probe under way, end when the last clone of its [`Health`] is dropped. A refusal says in `retry-after` when the next probe is, at least
 //! a second. Of the answer to a probe at most 64 KiB are read, over TCP 4 KiB. A probe on demand goes on for the others when who began it goes, and ends with the last
-//! handle. A call waits in [`Mode::Wait`] until its limit or its deadline; dropped, it gives back the place of a trial that it may have. Of a hundred endpoints at most `max_ejection_percent` are ejected, and one where that is less.
+//! handle. A call waits in [`Mode::Wait`] until its limit or its deadline, and for what nobody knows yet as long as a probe may last; dropped, it gives back the place of a trial that it may have. Of a hundred endpoints at most `max_ejection_percent` are ejected, and one where that is less.
 #![forbid(unsafe_code)]
 
 mod body;

@@ -59,6 +59,48 @@ impl Config {
     /// Makes the pool that the section `pool` says, each endpoint with the service that this makes for it, and watched as the section `health_check` says, with probes
     /// over this client. `None` without the section.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), portcullis::gateway_error::InvalidConfig> {
+    /// use std::convert::Infallible;
+    /// use bytes::Bytes;
+    /// use http::{Request, Response};
+    /// use http_body_util::Full;
+    /// use portcullis::gateway_error::ConfigFile;
+    /// use portcullis::health_check::{ProbeBody, Target};
+    /// use portcullis::{Config, Stack};
+    /// use tower::{ServiceExt, service_fn};
+    ///
+    /// let file = ConfigFile::parse(r#"
+    /// pool:
+    ///   endpoints:
+    ///     - {url: "http://10.0.0.7:8080", weight: 2}
+    ///     - {url: "http://10.0.0.8:8080"}
+    ///     - {url: "http://spare.example", priority: 1}
+    /// health_check:
+    ///   path: /healthz
+    ///   outlier_detection: {consecutive_gateway_failures: 3}
+    /// "#)?;
+    /// let config: Config = file.read()?;
+    /// let stack = Stack::try_from(config.clone()).map_err(|mistake| file.locate(mistake))?;
+    ///
+    /// // Your client, twice: for probes, and for each endpoint.
+    /// let probes = service_fn(|_: Request<ProbeBody>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
+    /// let mapped = stack.clone();
+    /// let make = move |target: &Target| {
+    ///     let url = target.url().to_string();
+    ///     mapped.member(service_fn(move |_| {
+    ///         let body = Full::<Bytes>::from(url.clone());
+    ///         async { Ok::<_, Infallible>(Response::new(body)) }
+    ///     }))
+    /// };
+    /// let pool = config.pool(probes, make)?.expect("there is a section for it");
+    ///
+    /// let request = Request::new(Full::<Bytes>::default());
+    /// let response = stack.over(pool).oneshot(request).await.unwrap();
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// Names are resolved as the system does, with the feature `dns`; [`pool_by`](Self::pool_by) takes another resolver.
     ///
     /// # Errors
