@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::exchange::{Scripted, Told, exchange, layer};
 
+mod llama;
+
 /// What a model says, whoever's it is.
 #[derive(Clone, Debug)]
 struct Said {
@@ -64,6 +66,29 @@ const FORMS: &[Form] = &[
         reply: ollama,
         content_type: "application/x-ndjson",
         stream: ollama_stream,
+    },
+    Form {
+        provider: "tgi",
+        max_calls: 0,
+        reply: llama::tgi,
+        content_type: "text/event-stream",
+        stream: llama::tgi_stream,
+    },
+    #[cfg(feature = "aws")]
+    Form {
+        provider: "bedrock",
+        max_calls: 0,
+        reply: llama::bedrock,
+        content_type: "application/vnd.amazon.eventstream",
+        stream: llama::bedrock_stream,
+    },
+    #[cfg(feature = "aws")]
+    Form {
+        provider: "bedrock-converse",
+        max_calls: 3,
+        reply: llama::converse,
+        content_type: "application/vnd.amazon.eventstream",
+        stream: llama::converse_stream,
     },
 ];
 
