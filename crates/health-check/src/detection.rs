@@ -220,6 +220,15 @@ impl OutlierDetection {
             .clamp(SHORTEST, LONGEST)
     }
 
+    /// The multiplier of the ejection after one of this. It grows no further where ejections do not get longer, so that what is left of a long outage is soon gone (Envoy).
+    pub(crate) fn grown(&self, multiplier: u32) -> u32 {
+        let next = multiplier.saturating_add(1);
+        if multiplier > 0 && self.ejection_time(next) == self.ejection_time(multiplier) {
+            return multiplier;
+        }
+        next
+    }
+
     /// What is left of a multiplier after so long in health.
     pub(crate) fn decayed(&self, multiplier: u32, healthy: Duration) -> u32 {
         let steps = healthy.as_nanos() / self.window_within().as_nanos().max(1);
@@ -301,6 +310,21 @@ mod tests {
                 "{healthy:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_multiplier_grows_while_ejections_get_longer() {
+        let settings = OutlierDetection::new();
+        let after = |settings: &OutlierDetection, ejections| {
+            (0..ejections).fold(0, |multiplier, _| settings.grown(multiplier))
+        };
+        for (ejections, expected) in [(1, 1), (9, 9), (10, 10), (11, 10), (1000, 10)] {
+            assert_eq!(after(&settings, ejections), expected, "{ejections}");
+        }
+        let uneven = OutlierDetection::new().max_ejection_time(Duration::from_secs(100));
+        assert_eq!(after(&uneven, 1000), 4, "30, 60, 90, 100 s");
+        let even = OutlierDetection::new().max_ejection_time(Duration::ZERO);
+        assert_eq!(after(&even, 1000), 1);
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Endpoint {
                 let healthy = now.saturating_duration_since(record.since);
                 record.multiplier = settings.decayed(record.multiplier, healthy);
             }
-            record.multiplier = record.multiplier.saturating_add(1);
+            record.multiplier = settings.grown(record.multiplier);
             record.detector = Some(detector);
             record.ejections += 1;
             record.since = now;

@@ -90,7 +90,10 @@ impl Model {
         if decays {
             self.multiplier = self.multiplier.saturating_sub((now - self.since) / WINDOW);
         }
-        self.multiplier += 1;
+        // It grows no further where the last one lasted longest.
+        if BASE * self.multiplier < LONGEST {
+            self.multiplier += 1;
+        }
         let until = now + (BASE * self.multiplier).min(LONGEST);
         self.enter(ModelPhase::Ejected { until });
         self.since = now;
