@@ -368,7 +368,11 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        self.group.leave(!self.is_closed());
+        let was_ejected = !self.is_closed();
+        if was_ejected {
+            telemetry::left(&self.name);
+        }
+        self.group.leave(was_ejected);
     }
 }
 

@@ -120,6 +120,13 @@ pub(crate) fn returned(name: &str, by: ReturnedBy) {
     }
 }
 
+/// An endpoint that was ejected is there no more.
+pub(crate) fn left(name: &str) {
+    tracing::debug!(upstream = name, "ejected endpoint is gone");
+    #[cfg(feature = "metrics")]
+    metrics::gauge!("health_check.ejected", "upstream" => name.to_owned()).set(0.0);
+}
+
 /// A gate refused a call.
 pub(crate) fn refused(name: &str, waited: bool) {
     tracing::debug!(upstream = name, waited, "refused: upstream is down");

@@ -75,6 +75,37 @@ fn each_transition_is_told_once_with_its_reason() {
 
 #[cfg(feature = "metrics")]
 #[test]
+fn an_endpoint_that_is_gone_is_not_ejected_any_more() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let gauge = || {
+        let all = snapshotter.snapshot().into_vec().into_iter();
+        let mut gauges = all.filter_map(|(key, _, _, value)| match value {
+            DebugValue::Gauge(value) if key.key().name() == "health_check.ejected" => Some(value.0),
+            _ => None,
+        });
+        gauges.next()
+    };
+
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let passive = detection().endpoint("orders");
+            fail(&passive, 3);
+
+            drop(passive);
+        });
+    });
+
+    assert_eq!(gauge(), Some(0.0));
+}
+
+#[cfg(feature = "metrics")]
+#[test]
 fn numbers_are_counted_with_the_events_and_a_gauge_is_one_number() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
