@@ -175,20 +175,6 @@ impl Circuit {
             }
             Observed::ServerFailure => (gateway, server, local) = (0, server.saturating_add(1), 0),
         }
-        let reached =
-            |count: u16, limit: Option<NonZeroU16>| limit.is_some_and(|limit| count >= limit.get());
-        let detector = if reached(gateway, counts.gateway) {
-            gateway = 0;
-            Some(Detector::ConsecutiveGatewayFailures)
-        } else if reached(server, counts.server) {
-            server = 0;
-            Some(Detector::Consecutive5xx)
-        } else if reached(local, counts.local) {
-            local = 0;
-            Some(Detector::ConsecutiveLocalOriginFailures)
-        } else {
-            None
-        };
         let counted = Self {
             phase: Phase::Closed {
                 gateway,
@@ -197,14 +183,47 @@ impl Circuit {
             },
             ..self
         };
-        match detector {
-            Some(detector) => Step::Suspect {
-                detector,
-                spared: counted,
-                ejected: self.ejected(),
+        match counted.judged(counts) {
+            Step::Count(_) if counted == self => Step::Keep,
+            step => step,
+        }
+    }
+
+    /// What these counts do: the first detector that has seen enough strikes. Where that one is spared, the next may have seen enough too.
+    pub(crate) fn judged(self, counts: &Counts) -> Step {
+        let Phase::Closed {
+            mut gateway,
+            mut server,
+            mut local,
+        } = self.phase
+        else {
+            return Step::Keep;
+        };
+        let reached =
+            |count: u16, limit: Option<NonZeroU16>| limit.is_some_and(|limit| count >= limit.get());
+        let detector = if reached(gateway, counts.gateway) {
+            gateway = 0;
+            Detector::ConsecutiveGatewayFailures
+        } else if reached(server, counts.server) {
+            server = 0;
+            Detector::Consecutive5xx
+        } else if reached(local, counts.local) {
+            local = 0;
+            Detector::ConsecutiveLocalOriginFailures
+        } else {
+            return Step::Count(self);
+        };
+        Step::Suspect {
+            detector,
+            spared: Self {
+                phase: Phase::Closed {
+                    gateway,
+                    server,
+                    local,
+                },
+                ..self
             },
-            None if counted == self => Step::Keep,
-            None => Step::Count(counted),
+            ejected: self.ejected(),
         }
     }
 

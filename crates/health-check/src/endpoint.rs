@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::changes::Watchers;
-use crate::circuit::{Circuit, Phase, Step, Ticket};
+use crate::circuit::{Circuit, GENERATIONS, Phase, Step, Ticket};
 use crate::health::Hurry;
 use crate::outliers::Group;
 use crate::window::{Sums, Window};
@@ -18,8 +18,8 @@ pub(crate) struct Endpoint {
     pub(crate) name: Arc<str>,
     /// A [`Circuit`].
     circuit: AtomicU64,
-    /// Until when it holds: the generation that it is about in the high 14 bits, then microseconds. Written only by who began that generation, so
-    /// that of two that come late neither overwrites the other; where it is about another one, it is about to be written.
+    /// Until when it holds: the generation that it is about in the high 14 bits, then microseconds. Written only by who began that generation, and
+    /// not over a later one, by who comes late; where it is about an earlier one, it is about to be written.
     until: AtomicU64,
     /// Answers, and where they are counted apart connections.
     windows: [Window; 2],
@@ -101,23 +101,30 @@ impl Endpoint {
             self.measure(observed);
         }
         let counts = self.group.settings.counts();
-        loop {
-            let step = circuit.observe(ticket, observed, &counts);
-            let next = match step {
-                Step::Keep => return None,
-                Step::Count(next) | Step::Return(next) | Step::EjectAgain(next) => next,
-                Step::Suspect {
-                    detector,
-                    spared,
-                    ejected,
-                } => match self.eject(circuit, ejected, detector) {
-                    Ok(true) => return None,
-                    Ok(false) => spared,
-                    Err(seen) => {
-                        circuit = seen;
-                        continue;
+        'again: loop {
+            let mut step = circuit.observe(ticket, observed, &counts);
+            let next = loop {
+                match step {
+                    Step::Keep => return None,
+                    Step::Count(next) | Step::EjectAgain(next) => break next,
+                    Step::Return(next) => {
+                        self.forget();
+                        break next;
                     }
-                },
+                    Step::Suspect {
+                        detector,
+                        spared,
+                        ejected,
+                    } => match self.eject(circuit, ejected, detector) {
+                        Ok(true) => return None,
+                        // Another detector may have seen enough too.
+                        Ok(false) => step = spared.judged(&counts),
+                        Err(seen) => {
+                            circuit = seen;
+                            continue 'again;
+                        }
+                    },
+                }
             };
             match self.swap(circuit, next) {
                 Ok(()) => {
@@ -157,9 +164,14 @@ impl Endpoint {
             telemetry::spared(&self.name, detector, "too many are ejected");
             return Ok(false);
         }
-        if let Err(seen) = self.swap(from, to) {
-            self.group.release();
-            return Err(seen);
+        let mut from = from;
+        while let Err(seen) = self.swap(from, to) {
+            if seen.generation != from.generation {
+                self.group.release();
+                return Err(seen);
+            }
+            // It was counted meanwhile, perhaps by one who was spared because the place was taken for this ejection.
+            from = seen;
         }
         self.ejected(to, detector);
         Ok(true)
@@ -188,12 +200,16 @@ impl Endpoint {
         self.tell();
     }
 
-    /// An ejection has ended, by who calls this.
-    fn returned(&self, by: ReturnedBy) {
-        self.group.release();
+    /// An ejection is about to end: what was measured before it counts no more. It is done before, as shares of an endpoint that is back are looked at.
+    fn forget(&self) {
         for window in &self.windows {
             window.clear();
         }
+    }
+
+    /// An ejection has ended, by who calls this.
+    fn returned(&self, by: ReturnedBy) {
+        self.group.release();
         {
             let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
             record.since = Instant::now();
@@ -230,6 +246,7 @@ impl Endpoint {
         }
         let mut circuit = self.circuit();
         while !circuit.is_closed() {
+            self.forget();
             match self.swap(circuit, circuit.returned()) {
                 Ok(()) => return self.returned(ReturnedBy::Check),
                 Err(seen) => circuit = seen,
@@ -311,7 +328,15 @@ impl Endpoint {
         let time = u64::try_from(time.as_micros()).unwrap_or(MICROS);
         let until = self.group.micros(now).saturating_add(time).min(MICROS);
         let word = u64::from(circuit.generation) << MICROS_BITS | until;
-        self.until.store(word, Ordering::Release);
+        // What it returns is what was there before.
+        let _ = self
+            .until
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
+                let later = u64::from(circuit.generation).wrapping_sub(last >> MICROS_BITS);
+                // Half of all generations are before, and half after: so they can wrap.
+                let is_later = later & u64::from(GENERATIONS) <= u64::from(GENERATIONS / 2);
+                is_later.then_some(word)
+            });
     }
 
     fn swap(&self, from: Circuit, to: Circuit) -> Result<(), Circuit> {
@@ -390,3 +415,68 @@ impl ReturnedBy {
 const MICROS_BITS: u32 = 50;
 /// 35 years.
 const MICROS: u64 = (1 << MICROS_BITS) - 1;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+    use crate::OutlierDetection;
+    use crate::outliers::Outliers;
+
+    fn endpoint() -> Endpoint {
+        let settings = OutlierDetection::new()
+            .success_rate(None)
+            .failure_percentage(None);
+        Endpoint::new(Outliers::new(settings, None).group(), "a".into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_late_does_not_hide_until_when_a_later_phase_holds() {
+        let limit = Duration::from_secs(30);
+        for first in [1, GENERATIONS] {
+            let endpoint = endpoint();
+            endpoint
+                .until
+                .store(u64::from(first - 1) << MICROS_BITS, Ordering::Relaxed);
+            let [early, late] = [first, (first + 1) & GENERATIONS].map(|generation| Circuit {
+                phase: Phase::Ejected,
+                generation,
+            });
+            endpoint.set_until(late, Instant::now(), limit);
+            let until = endpoint.until(late);
+            assert!(until.is_some(), "{first}");
+
+            endpoint.set_until(early, Instant::now(), 2 * limit);
+
+            assert_eq!(endpoint.until(late), until, "{first}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_back_is_not_measured_by_what_was_before() {
+        let runtime = tokio::runtime::Handle::current();
+        for round in 0..1000 {
+            let endpoint = endpoint();
+            let circuit = endpoint.circuit();
+            endpoint.swap(circuit, circuit.ejected()).unwrap();
+            assert!(endpoint.group.reserve());
+            endpoint.windows[0].add(1, false);
+            let barrier = Barrier::new(2);
+
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _entered = runtime.enter();
+                    barrier.wait();
+                    endpoint.check_succeeded();
+                });
+                barrier.wait();
+                while !endpoint.is_closed() {
+                    std::hint::spin_loop();
+                }
+                assert_eq!(endpoint.sums(1)[0].total(), 0, "round {round}");
+            });
+        }
+    }
+}

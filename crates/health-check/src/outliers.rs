@@ -65,6 +65,11 @@ impl Outliers {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn group(&self) -> Arc<Group> {
+        Arc::clone(&self.group)
+    }
+
     /// Adds an endpoint. It leaves the group when the last clone of what is returned, and the last [`Pass`](crate::Pass) of it, is dropped.
     #[must_use = "an endpoint leaves its group when it is dropped"]
     pub fn endpoint(&self, name: impl Into<Arc<str>>) -> PassiveHealth {

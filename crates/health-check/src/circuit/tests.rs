@@ -24,11 +24,15 @@ fn strikes(script: &str, counts: &Counts) -> Vec<(usize, Detector)> {
         match circuit.observe(ticket, observed(outcome), counts) {
             Step::Keep => {}
             Step::Count(next) => circuit = next,
-            Step::Suspect {
-                detector, spared, ..
-            } => {
-                strikes.push((index, detector));
-                circuit = spared;
+            mut step @ Step::Suspect { .. } => {
+                while let Step::Suspect {
+                    detector, spared, ..
+                } = step
+                {
+                    strikes.push((index, detector));
+                    circuit = spared;
+                    step = spared.judged(counts);
+                }
             }
             step @ (Step::EjectAgain(_) | Step::Return(_)) => panic!("{step:?} while closed"),
         }
@@ -62,6 +66,7 @@ fn failures_in_a_row_strike_and_any_success_begins_anew() {
         ("gsgsg", &together, &[(4, S)]),
         ("lll", &together, &[(2, G)]),
         ("gggggg", &together, &[(2, G), (4, S), (5, G)]),
+        ("ggggg", &counts(5, 5, 0), &[(4, G), (4, S)]),
         ("ll", &split, &[(1, L)]),
         ("lgl", &split, &[]),
         ("glglg", &split, &[(4, G)]),

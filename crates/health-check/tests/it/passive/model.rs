@@ -164,13 +164,11 @@ fn settle(models: &mut [Model], pass: ModelPass, observed: Observed, now: u64, r
         (ModelPhase::Ejected { .. }, _) | (ModelPhase::Healthy, Observed::Nothing) => {}
         (ModelPhase::Healthy, _) => {
             model.history.push(observed);
-            let Some(detector) = model.strikes(rules) else {
-                return;
-            };
-            let allowed = (ejected + 1) * 100 <= rules.percent * ENDPOINTS;
-            if allowed || (rules.always_one && ejected == 0) {
-                model.eject(now, true);
-            } else {
+            while let Some(detector) = model.strikes(rules) {
+                let allowed = (ejected + 1) * 100 <= rules.percent * ENDPOINTS;
+                if allowed || (rules.always_one && ejected == 0) {
+                    return model.eject(now, true);
+                }
                 model.begins[detector] = model.history.len();
             }
         }

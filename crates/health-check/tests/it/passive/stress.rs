@@ -110,6 +110,38 @@ fn a_place_for_an_ejected_endpoint_is_given_once() {
 }
 
 #[test]
+fn two_who_find_it_failing_at_once_do_not_spare_it() {
+    let runtime = paused();
+    let limit = NonZeroU16::new(2);
+    for round in 0..5000 {
+        let entered = runtime.enter();
+        let passive = detection()
+            .consecutive_gateway_failures(limit)
+            .endpoint("a");
+        fail(&passive, 1);
+        let passes = [admit(&passive).unwrap(), admit(&passive).unwrap()];
+        drop(entered);
+        let barrier = Barrier::new(passes.len());
+
+        thread::scope(|scope| {
+            for pass in passes {
+                let (runtime, barrier) = (&runtime, &barrier);
+                scope.spawn(move || {
+                    let _entered = runtime.enter();
+                    barrier.wait();
+                    pass.settle(Observed::GatewayFailure);
+                });
+            }
+        });
+
+        assert!(
+            is_ejected(&passive),
+            "three failures in a row, round {round}"
+        );
+    }
+}
+
+#[test]
 fn whatever_threads_do_the_counts_stay_right() {
     let runtime = paused();
     let entered = runtime.enter();
