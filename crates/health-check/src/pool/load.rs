@@ -101,10 +101,8 @@ impl Load {
             if last < sample {
                 return Some(pack(sample, at));
             }
-            let elapsed = at.wrapping_sub(millis_at(word));
-            if elapsed == 0 {
-                return None;
-            }
+            // One that is not later takes nothing away.
+            let elapsed = elapsed(word, at)?;
             let kept = (-(elapsed as f32) / self.rules.decay).exp();
             Some(pack(last * kept + sample * (1.0 - kept), at))
         });
@@ -190,11 +188,9 @@ impl Rules {
         if latency <= 0.0 {
             return None;
         }
-        // Another thread may have written after this one looked at the clock.
-        let elapsed = now.wrapping_sub(millis_at(word));
-        if elapsed == 0 || elapsed > u32::MAX / 2 {
+        let Some(elapsed) = elapsed(word, now) else {
             return Some(latency);
-        }
+        };
         Some((latency * (-(elapsed as f32) / self.decay).exp()).max(SMALLEST))
     }
 }
@@ -226,6 +222,12 @@ const fn pack(latency: f32, at: u32) -> u64 {
 
 const fn latency_of(word: u64) -> f32 {
     f32::from_bits((word >> 32) as u32)
+}
+
+/// The milliseconds since then; `None` where there are none: another thread may have written after this one looked at the clock.
+fn elapsed(word: u64, now: u32) -> Option<u32> {
+    let elapsed = now.wrapping_sub(millis_at(word));
+    (1..=u32::MAX / 2).contains(&elapsed).then_some(elapsed)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low half")]
@@ -262,6 +264,18 @@ mod tests {
         assert_eq!(latency(&load), 400, "a peak");
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(latency(&load), 147, "400 / e");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_looked_at_the_clock_before_another_wrote_keeps_a_peak() {
+        let load = load();
+        answered_after(&load, 10, false).await;
+        let later = load.rules.millis(Instant::now()) + 1;
+        load.latency.store(pack(400.0, later), Ordering::Relaxed);
+
+        load.record(Instant::now(), false);
+
+        assert_eq!(latency(&load), 400);
     }
 
     #[tokio::test(start_paused = true)]
