@@ -50,7 +50,8 @@ pub struct HealthyDiscover<S> {
     next: usize,
     left: usize,
     changes: Arc<Changes>,
-    /// How many changes there were before the look.
+    /// When the look began, and how many changes there were before it.
+    began: Instant,
     seen: u64,
     change: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
@@ -72,20 +73,20 @@ impl<S> HealthyDiscover<S> {
             next: 0,
             left: members.len(),
             members,
+            began: Instant::now(),
             seen: changes.count(),
             changes,
             change: None,
         }
     }
 
-    /// When an ejection is over, without anybody having changed anything.
+    /// When an ejection is over, without anybody having changed anything. One that was over before the look is seen by it.
     fn due(&self) -> Option<Instant> {
-        let now = Instant::now();
         let due = self
             .members
             .iter()
             .filter_map(|(member, _)| member.passive.as_ref()?.due());
-        due.filter(|due| *due > now).min()
+        due.filter(|due| *due > self.began).min()
     }
 }
 
@@ -98,6 +99,7 @@ impl<S: Clone> Stream for HealthyDiscover<S> {
             if let Some(change) = &mut this.change {
                 ready!(change.as_mut().poll(cx));
                 this.change = None;
+                this.began = Instant::now();
                 this.seen = this.changes.count();
                 this.left = this.members.len();
             }

@@ -237,4 +237,29 @@ mod discovered {
             Poll::Ready(Some(Ok(Change::Remove(_))))
         ));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ejection_that_ends_while_changes_are_told_is_not_missed() {
+        let outliers = OutlierDetection::new().max_ejection_percent(100).start();
+        let passive = outliers.endpoint("a");
+        for _ in 0..5 {
+            if let portcullis_health_check::Admission::Pass(pass) = passive.admit() {
+                pass.settle(portcullis_health_check::Observed::GatewayFailure);
+            }
+        }
+        let mut discover = HealthyDiscover::new([
+            Upstream::new("a").member().passive(passive),
+            Upstream::new("b").member(),
+        ]);
+        let mut next = task::spawn(poll_fn(move |cx| Pin::new(&mut discover).poll_discover(cx)));
+        let inserted = |change| match change {
+            Poll::Ready(Some(Ok(Change::Insert(name, _)))) => Some(name),
+            _ => None,
+        };
+        assert_eq!(inserted(next.poll()).as_deref(), Some("b"), "a is ejected");
+
+        tokio::time::advance(Duration::from_secs(34)).await;
+
+        assert_eq!(inserted(next.poll()).as_deref(), Some("a"));
+    }
 }
