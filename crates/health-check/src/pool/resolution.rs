@@ -182,7 +182,7 @@ impl<R: Resolve> Resolution<R> {
 
 impl<S: Send + Sync + 'static, C> Pool<S, C> {
     /// Follows the addresses of a name, in a task that ends with the pool: an endpoint is made of each that is new, by the name of its address, and put in; what is no
-    /// longer there is taken out. Endpoints that were put in otherwise stay.
+    /// longer there is taken out, unless another name that is followed has it too. Endpoints that were put in otherwise stay.
     ///
     /// While the name cannot be resolved, or has no addresses, the last known ones are kept.
     ///
@@ -216,20 +216,7 @@ where
         let upstream = &pool.settings.upstream;
         let ttl = match look {
             Ok((found, ttl)) => {
-                let added: BTreeMap<SocketAddr, Member<S>> = found
-                    .difference(&known)
-                    .map(|address| {
-                        let mut member = make(*address);
-                        member.name = address.to_string().into();
-                        (*address, member)
-                    })
-                    .collect();
-                let gone: BTreeSet<String> =
-                    known.difference(&found).map(ToString::to_string).collect();
-                if !added.is_empty() || !gone.is_empty() {
-                    telemetry::endpoints_changed(upstream, added.len(), gone.len());
-                    pool.change(|name| !gone.contains(name), added.into_values());
-                }
+                take_over(&pool, &known, &found, &mut make);
                 known = found;
                 failures = 0;
                 ttl
@@ -242,6 +229,50 @@ where
         };
         drop(pool);
         sleep(resolution.wait(ttl, failures, &chance)).await;
+    }
+}
+
+/// Puts in and takes out what is other now. An address that other names have too is made once, and stays while one of them has it.
+fn take_over<S>(
+    pool: &Shared<S>,
+    known: &BTreeSet<SocketAddr>,
+    found: &BTreeSet<SocketAddr>,
+    make: &mut impl FnMut(SocketAddr) -> Member<S>,
+) {
+    let mut made = BTreeMap::new();
+    // Held for the change, so that nobody claims an address that is taken out; and not while a member is made.
+    let mut claims = loop {
+        let claims = pool.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = found.difference(known);
+        let is_missing =
+            |address: &&SocketAddr| !claims.contains_key(address) && !made.contains_key(*address);
+        let Some(address) = new.find(is_missing) else {
+            break claims;
+        };
+        drop(claims);
+        let mut member = make(*address);
+        member.name = address.to_string().into();
+        made.insert(*address, member);
+    };
+    for address in found.difference(known) {
+        let claimed = claims.entry(*address).or_default();
+        if *claimed > 0 {
+            made.remove(address);
+        }
+        *claimed += 1;
+    }
+    let mut gone: BTreeSet<String> = BTreeSet::new();
+    for address in known.difference(found) {
+        let claimed = claims.remove(address).unwrap_or_default();
+        if claimed > 1 {
+            claims.insert(*address, claimed - 1);
+        } else {
+            gone.insert(address.to_string());
+        }
+    }
+    if !made.is_empty() || !gone.is_empty() {
+        telemetry::endpoints_changed(&pool.settings.upstream, made.len(), gone.len());
+        pool.change(|name| !gone.contains(name), made.into_values());
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(crate) struct Shared<S> {
     pub(crate) changes: Arc<Changes>,
     view: ArcSwap<View<S>>,
     seats: Mutex<Seats<S>>,
+    /// How many names that are followed have an address.
+    pub(crate) claims: Mutex<BTreeMap<SocketAddr, usize>>,
     /// Those that follow changes of the endpoints; they end with the pool.
     pub(crate) tasks: Mutex<JoinSet<()>>,
     /// Whether a page draws the endpoints, those that are to come included.
@@ -75,6 +78,7 @@ impl<S> Shared<S> {
                 all: BTreeMap::new(),
                 panicking: BTreeSet::new(),
             }),
+            claims: Mutex::default(),
             tasks: Mutex::default(),
             #[cfg(feature = "status-page")]
             charted: false.into(),

@@ -122,6 +122,27 @@ async fn what_fails_or_finds_nothing_keeps_the_last_known_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_address_of_two_names_stays_while_one_of_them_has_it() {
+    let [one, two] = [&[1, 2], &[2, 3]].map(|last| Name::new(Found::Addresses(60, last)));
+    let pool = follow(&one);
+    let resolution = Resolution::new(two.clone(), "orders", 80).seed(8);
+    pool.resolve(resolution, |_| Upstream::new("b").member());
+    settle_tasks().await;
+    let all = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
+    assert_eq!(names(&pool), all);
+
+    one.then(Found::Addresses(60, &[1]));
+    seconds(70).await;
+    assert_eq!(names(&pool), all, "the other has it");
+    two.then(Found::Addresses(60, &[3]));
+    seconds(70).await;
+    assert_eq!(names(&pool), ["10.0.0.1:80", "10.0.0.3:80"]);
+    one.then(Found::Addresses(60, &[1, 2]));
+    seconds(70).await;
+    assert_eq!(names(&pool), all);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_asks_when_the_pool_is_gone() {
     let name = Name::new(Found::Addresses(1, &[1]));
     let pool = follow(&name);
