@@ -38,7 +38,7 @@
 //! | `RANDOM` | [`Balancing::Random`](crate::Balancing) | by weight |
 //! | none | [`Balancing::PeakEwma`](crate::Balancing), the default | Finagle's, Linkerd's and tower's |
 //! | `priority`, `overprovisioning_factor` (140) | [`priority`](crate::Member::priority), [`overprovisioning`](crate::PoolSettings::overprovisioning) (140) | an endpoint that is due for a trial counts as one that may be called |
-//! | `healthy_panic_threshold` (50 %) | [`panic_threshold`](crate::PoolSettings::panic_threshold) (50) | |
+//! | `healthy_panic_threshold` (50 %) | [`panic_threshold`](crate::PoolSettings::panic_threshold) (50) | one that was taken out by hand gets no calls then either |
 //! | `fail_traffic_on_panic` | `panic_threshold` of 0 | |
 //! | `slow_start_config` (`aggression` 1, `min_weight_percent` 10) | [`SlowStart`](crate::SlowStart) (1, 10) | |
 //! | `retry_host_predicate: previous_hosts` | by the [`Attempt`](portcullis_gateway_error::Attempt) of a request | always; other priorities are looked at too |

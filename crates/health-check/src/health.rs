@@ -253,6 +253,11 @@ impl Health {
         }
     }
 
+    /// Says whether it was decided by hand that it is down.
+    pub(crate) fn is_forced_down(&self) -> bool {
+        self.shared.is_forced() && self.shared.effective() == State::Down
+    }
+
     /// Brings a probe near.
     #[cold]
     pub(crate) fn ask(&self) {

@@ -185,6 +185,11 @@ impl<S> Member<S> {
         self.health.as_ref().map_or(0, Health::probes_ended)
     }
 
+    /// Whether somebody decided by hand that it gets no calls.
+    pub(crate) fn is_taken_out(&self) -> bool {
+        self.health.as_ref().is_some_and(Health::is_forced_down)
+    }
+
     #[inline]
     fn is_up(&self) -> bool {
         self.health.as_ref().is_none_or(Health::is_up)

@@ -99,8 +99,8 @@ impl PoolSettings {
         self
     }
 
-    /// Replaces below how many per cent that may be called a group's calls are spread over all of it: the probes rather than the endpoints may be what fails. It does
-    /// not while other groups have enough. 0 turns that off, and a call that finds none is answered at once. Default: 50 (Envoy's `healthy_panic_threshold`).
+    /// Replaces below how many per cent that may be called a group's calls are spread over all of it but what was taken out [by hand](crate::Health::force): the probes
+    /// rather than the endpoints may be what fails. It does not while other groups have enough. 0 turns that off, and a call that finds none is answered at once. Default: 50 (Envoy's `healthy_panic_threshold`).
     pub const fn panic_threshold(mut self, percent: u8) -> Self {
         self.panic_threshold = percent;
         self

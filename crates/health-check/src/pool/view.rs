@@ -76,12 +76,17 @@ impl<S> View<S> {
         let observe = matches!(settings.mode, Mode::Observe);
         let mut due: Option<Instant> = None;
         let mut unsettled = Vec::new();
-        // All, those that get calls, and those that get a trial; and how many nobody knows of.
-        type Found<S> = ([Vec<Arc<Seat<S>>>; 3], usize);
+        // Those that get calls in a panic, those that get them else, and those that get a trial; how many there are, and how many nobody knows of.
+        type Found<S> = ([Vec<Arc<Seat<S>>>; 3], usize, usize);
         let mut found: BTreeMap<u32, Found<S>> = BTreeMap::new();
         for seat in seats {
-            let ([all, regular, trials], unknown) = found.entry(seat.member.priority).or_default();
-            all.push(Arc::clone(seat));
+            let found = found.entry(seat.member.priority).or_default();
+            let ([all, regular, trials], size, unknown) = found;
+            *size += 1;
+            // What was decided by hand is no mistake of the probes.
+            if !seat.member.is_taken_out() {
+                all.push(Arc::clone(seat));
+            }
             let is_unsettled = seat.member.is_unsettled();
             if is_unsettled {
                 unsettled.push(Arc::clone(seat));
@@ -107,8 +112,8 @@ impl<S> View<S> {
         let sizes: Vec<_> = found
             .values()
             // One that nobody knows of may be up, and soon somebody does.
-            .map(|([all, regular, trials], unknown)| {
-                (regular.len() + trials.len() + unknown, all.len())
+            .map(|([_, regular, trials], size, unknown)| {
+                (regular.len() + trials.len() + unknown, *size)
             })
             .collect();
         let shares = shares(&sizes, settings.overprovisioning, settings.panic_threshold);
@@ -117,7 +122,7 @@ impl<S> View<S> {
         let mut part = 0.0;
         let groups = found.into_iter().zip(shares).enumerate();
         let groups = groups.map(|(index, ((priority, found), share))| {
-            let ([all, regular, trials], unknown) = found;
+            let ([all, regular, trials], _, unknown) = found;
             part += share.part;
             // Not before it is known that they are too few.
             let panics = share.panics && unknown == 0;

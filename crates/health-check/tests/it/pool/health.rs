@@ -2,8 +2,8 @@
 
 use http_body_util::BodyExt;
 use portcullis_health_check::{
-    Balancing, Endpoints, Health, Mode, OutlierDetection, Outliers, PassiveHealth, PassiveState,
-    State,
+    Balancing, Endpoints, Health, Mode, OutlierDetection, Outliers, Override, PassiveHealth,
+    PassiveState, State,
 };
 use portcullis_timeout::Deadline;
 use tokio::time::Instant;
@@ -136,6 +136,28 @@ async fn too_few_left_is_panic_and_calls_go_to_all() {
     pool.insert(upstreams[2].member().health(Health::fixed(State::Up)));
     let spread = spread(&pool, 200).await;
     assert_eq!(spread.keys().collect::<Vec<_>>(), ["c", "d"], "half is up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_taken_out_by_hand_gets_no_calls_in_a_panic_either() {
+    let upstreams = ["a", "b", "c"].map(Upstream::new);
+    let healths = [State::Up, State::Up, State::Down].map(Health::fixed);
+    let pool = settings().pool();
+    for (upstream, health) in upstreams.iter().zip(&healths) {
+        pool.insert(upstream.member().health(health.clone()));
+    }
+
+    for decided in [Override::Drain, Override::Down] {
+        healths[0].force(decided);
+        let calls = spread(&pool, 200).await;
+        assert_eq!(calls.keys().collect::<Vec<_>>(), ["b", "c"], "{decided:?}");
+    }
+    for health in &healths {
+        health.force(Override::Drain);
+    }
+    assert_eq!(ask(&pool).await.status(), 503);
+    healths[2].release();
+    assert_eq!(name(&ask(&pool).await), "c");
 }
 
 #[tokio::test(start_paused = true)]
