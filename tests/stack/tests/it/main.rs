@@ -9,6 +9,7 @@ mod clients;
 mod gateway;
 mod gateway_pool;
 mod grpc_health;
+mod messages_sdk;
 mod nginx;
 mod pool_proxies;
 mod pools;
