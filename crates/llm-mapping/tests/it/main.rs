@@ -3,6 +3,7 @@
 
 #[cfg(feature = "aws")]
 mod bedrock;
+mod bugs;
 mod cases;
 mod contract;
 mod ernie_token;
