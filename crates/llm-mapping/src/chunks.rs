@@ -20,6 +20,12 @@ pub struct Chunks {
     usage: Option<Usage>,
     /// What the next chunk of a choice tells.
     logprobs: Option<(u64, Vec<u8>)>,
+    /// How many calls there were, in all choices.
+    calls: usize,
+    /// So many bytes may wait to be taken.
+    max_bytes: usize,
+    /// What there is too much of; nothing more is written then.
+    excess: Option<&'static str>,
 }
 
 /// What is known of a choice.
@@ -30,11 +36,24 @@ struct State {
     finish_reason: Option<FinishReason>,
 }
 
+/// The most choices of a stream: the most that OpenAI's API lets a caller ask for.
+const MAX_CHOICES: usize = 128;
+/// The most calls of tools in a stream.
+const MAX_CALLS: usize = 1024;
+/// The longest id, and the longest name of a model, that a provider can give; they stand in every chunk. A longer one is none.
+pub(crate) const MAX_NAME: usize = 1024;
+/// One event may become so many times as many bytes as one may have.
+const MAX_GROWTH: usize = 8;
+
 // === impl Chunks ===
 
 impl Chunks {
-    pub(crate) fn new(exchange: Exchange) -> Self {
+    pub(crate) fn new(exchange: Exchange, max_event_bytes: usize) -> Self {
         Self {
+            calls: 0,
+            // Room for what is mapped while there is not enough to send.
+            max_bytes: max_event_bytes.saturating_mul(MAX_GROWTH).max(1024 * 1024),
+            excess: None,
             exchange,
             head: Vec::new(),
             out: BytesMut::new(),
@@ -50,21 +69,22 @@ impl Chunks {
         &self.exchange
     }
 
-    /// Says what all chunks have in common; only the first time counts. What is not given is made, or is what was asked for.
+    /// Says what all chunks have in common; only the first time counts. What is not given, or longer than 1024 bytes, is made, or is what was
+    /// asked for.
     pub fn begin(&mut self, id: Option<&str>, created: Option<u64>, model: Option<Text<'_>>) {
         if !self.head.is_empty() {
             return;
         }
         let mut head = JsonWriter::new();
         head.begin_object().key("id");
-        match id.filter(|id| !id.is_empty()) {
+        match id.filter(|id| (1..=MAX_NAME).contains(&id.len())) {
             Some(id) => head.string(id),
             None => head.string(&self.exchange.make_id("chatcmpl-")),
         };
         head.key("object").string("chat.completion.chunk");
         let created = created.unwrap_or(self.exchange.created());
         head.key("created").number(created).key("model");
-        match model.filter(|model| !model.is_empty()) {
+        match model.filter(|model| (1..=MAX_NAME).contains(&model.escaped().len())) {
             Some(model) => head.text(model),
             None => head.string(self.exchange.model()),
         };
@@ -72,9 +92,13 @@ impl Chunks {
         self.head.push(b',');
     }
 
-    /// Begins a choice, if it did not begin yet.
+    /// Begins a choice, if it did not begin yet. More than 128 of them end the stream with an error.
     pub fn role(&mut self, choice: u64) {
-        if self.choices.iter().any(|state| state.index == choice) {
+        if self.is_over() || self.choices.iter().any(|state| state.index == choice) {
+            return;
+        }
+        if self.choices.len() == MAX_CHOICES {
+            self.excess = Some("more than 128 choices");
             return;
         }
         self.choices.push(State {
@@ -113,7 +137,8 @@ impl Chunks {
         self.logprobs = Some((choice, logprobs.into_bytes().into()));
     }
 
-    /// Begins a call of a tool and returns its number in the choice. Without an id one is made.
+    /// Begins a call of a tool and returns its number in the choice. Without an id, or with one that is longer than 1024 bytes, one is made.
+    /// More than 1024 calls end the stream with an error.
     pub fn begin_call(&mut self, choice: u64, id: Option<Text<'_>>, name: Text<'_>) -> u64 {
         let call = Called {
             id,
@@ -216,6 +241,9 @@ impl Chunks {
 
     /// Ends the stream: why each choice ended, the usage, `[DONE]`.
     pub fn end(&mut self) {
+        if self.is_over() {
+            return;
+        }
         if self.choices.is_empty() {
             self.role(0);
         }
@@ -233,6 +261,16 @@ impl Chunks {
             self.out.extend_from_slice(b"}\n\n");
         }
         self.out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// What there is too much of, if there is: the stream must end then.
+    pub(crate) const fn excess(&self) -> Option<&'static str> {
+        self.excess
+    }
+
+    /// Whether there is too much of something, so that nothing more is written.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.excess.is_some()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -261,7 +299,13 @@ impl Chunks {
 
     fn call(&mut self, choice: u64, call: &Called<'_>, arguments: &str) -> u64 {
         self.role(choice);
-        let id = crate::exchange::first_text(call.id, || self.exchange.make_id("call_"));
+        if self.calls == MAX_CALLS {
+            self.excess = Some("more than 1024 calls of tools");
+            return 0;
+        }
+        self.calls += 1;
+        let given = call.id.filter(|id| id.escaped().len() <= MAX_NAME);
+        let id = crate::exchange::first_text(given, || self.exchange.make_id("call_"));
         let mut states = self.choices.iter_mut();
         let number = states
             .find(|state| state.index == choice)
@@ -295,6 +339,9 @@ impl Chunks {
         finish_reason: Option<FinishReason>,
         delta: impl FnOnce(&mut BytesMut),
     ) {
+        if self.is_over() {
+            return;
+        }
         self.begin(None, None, None);
         let out = &mut self.out;
         out.reserve(self.head.len() + 160);
@@ -327,6 +374,9 @@ impl Chunks {
             out.extend_from_slice(br#","usage":null"#);
         }
         out.extend_from_slice(b"}\n\n");
+        if out.len() > self.max_bytes {
+            self.excess = Some("an event that becomes too many chunks");
+        }
     }
 }
 

@@ -242,7 +242,7 @@ impl Turn {
         let mut mapper = self.settings.provider.events();
         let events = (self.caller == Caller::Anthropic)
             .then(|| Box::new(MessageEvents::new(exchange.clone())));
-        let mut chunks = Chunks::new(exchange);
+        let mut chunks = Chunks::new(exchange, self.settings.max_event_bytes);
         mapper.begin(&parts.headers, &mut chunks);
         let secret = self.secret.take();
         Ok(ChatStream::new(

@@ -210,6 +210,10 @@ fn map_events(
             Some(Piece::Event(event)) => {
                 let data = event.data();
                 let flow = mapper.event(&StreamEvent::new(&event, &data), chunks)?;
+                if let Some(excess) = chunks.excess() {
+                    let message = format!("the upstream's stream has {excess}");
+                    return Err(ChatError::bad_reply(message));
+                }
                 if flow == Flow::Done {
                     return Ok(Flow::Done);
                 }

@@ -10,6 +10,7 @@ mod ernie_token;
 mod exchange;
 mod frames;
 mod gemini;
+mod hostile;
 mod joined;
 mod messages;
 mod router;

@@ -1,5 +1,6 @@
 use super::answer::{said, usage_of};
 use super::{Dialect, error_in};
+use crate::chunks::MAX_NAME;
 use crate::json::{Json, Text, compact};
 use crate::provider::{EventMapper, Flow, StreamEvent};
 use crate::{ChatError, Chunks, FinishReason};
@@ -49,6 +50,9 @@ impl EventMapper for Events {
         let created = created.and_then(Json::as_u64);
         chunks.begin(id.as_deref(), created, model.and_then(Json::as_text));
         for (position, choice) in choices.into_iter().flat_map(Json::elements).enumerate() {
+            if chunks.is_over() {
+                break;
+            }
             self.choice(choice, position as u64, chunks)?;
         }
         if let Some(usage) = usage {
@@ -94,6 +98,9 @@ impl Events {
                 chunks.refusal(index, refusal);
             }
             for call in calls.into_iter().flat_map(Json::elements) {
+                if chunks.is_over() {
+                    break;
+                }
                 self.call(index, call, chunks);
             }
         }
@@ -125,7 +132,9 @@ impl Events {
         let [index, id, function] = call.pick(["index", "id", "function"]);
         let [name, arguments] = function.map_or([None; 2], |it| it.pick(["name", "arguments"]));
         let index = index.and_then(Json::as_u64);
-        let id = id.and_then(Json::as_text).filter(|id| !id.is_empty());
+        let id = id
+            .and_then(Json::as_text)
+            .filter(|id| (1..=MAX_NAME).contains(&id.escaped().len()));
         let name = name.and_then(Json::as_text).filter(|name| !name.is_empty());
         let number = match (self.find(choice, index, id, name.is_some()), name) {
             (Some(number), _) => number,
