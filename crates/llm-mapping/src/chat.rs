@@ -1,8 +1,9 @@
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::ChatError;
 use crate::json::{Json, Text};
-use crate::message::{Message, Role, required_text};
+use crate::message::{CallId, Message, Role, required_text};
 use crate::tool::{Function, ResponseFormat, ToolChoice};
 
 /// A request of OpenAI's Chat Completions API, with the members that providers differ most in taken apart.
@@ -87,7 +88,7 @@ impl<'a> Chat<'a> {
         chat.parallel_tool_calls = flag(parallel, "parallel_tool_calls")?;
         chat.response_format = format.map(ResponseFormat::parse).transpose()?;
         chat.stop = stops(stop)?;
-        chat.link_function_results();
+        chat.link_answers();
         Ok(chat)
     }
 
@@ -220,29 +221,41 @@ impl<'a> Chat<'a> {
     /// When no message before it has that call.
     pub fn answered_function(&self, answer: &Message<'a>) -> Result<Text<'a>, ChatError> {
         let id = answer.tool_call_id.ok_or_else(|| missing_call_id(answer))?;
-        let before = self.messages.iter().take(answer.position).rev();
-        let mut calls = before.flat_map(|message| &message.tool_calls);
-        let call = calls.find(|call| call.id.is(&id)).ok_or_else(|| {
+        answer.answered.ok_or_else(|| {
             let message = format!(
                 "no message before it calls a tool by the id `{}`",
                 id.decode()
             );
             ChatError::invalid(answer.place(".tool_call_id"), message)
-        })?;
-        Ok(call.name)
+        })
     }
 
-    /// Gives each deprecated `function` message the id that the call it answers was given.
-    fn link_function_results(&mut self) {
-        let mut calls: Vec<(Text<'a>, _)> = Vec::new();
+    /// Finds for what tools answered the call that it is about: the last one before it that has the id, or for the deprecated `function`
+    /// messages, which have none, the name. One walk, however many there are.
+    fn link_answers(&mut self) {
+        if !self
+            .messages
+            .iter()
+            .any(|message| message.role == Role::Tool)
+        {
+            return;
+        }
+        let key = |id: &CallId<'a>| (matches!(id, CallId::Made(_)), id.decode());
+        let mut by_id = HashMap::new();
+        let mut by_name = HashMap::new();
         for message in &mut self.messages {
-            calls.extend(message.tool_calls.iter().map(|call| (call.name, call.id)));
-            if message.role == Role::Tool && message.tool_call_id.is_none() {
-                let Some(name) = message.name else { continue };
-                let mut calls = calls.iter().rev();
-                let call = calls.find(|(called, _)| called.decode() == name.decode());
-                message.tool_call_id = call.map(|(_, id)| *id);
+            for call in &message.tool_calls {
+                by_id.insert(key(&call.id), call.name);
+                by_name.insert(call.name.decode(), call.id);
             }
+            if message.role != Role::Tool {
+                continue;
+            }
+            if let (None, Some(name)) = (message.tool_call_id, message.name) {
+                message.tool_call_id = by_name.get(&name.decode()).copied();
+            }
+            let id = message.tool_call_id.as_ref();
+            message.answered = id.and_then(|id| by_id.get(&key(id)).copied());
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Message<'a> {
     pub json: Json<'a>,
     /// Where it stands in `messages`.
     pub position: usize,
+    /// The name of the function whose call it answers.
+    pub(crate) answered: Option<Text<'a>>,
 }
 
 /// Whose a message is.
@@ -167,6 +169,7 @@ impl<'a> Message<'a> {
             name: name.and_then(Json::as_text),
             json,
             position,
+            answered: None,
         })
     }
 
@@ -277,7 +280,7 @@ impl<'a> ToolCall<'a> {
 
 // === impl CallId ===
 
-impl CallId<'_> {
+impl<'a> CallId<'a> {
     /// Says whether both are the same.
     #[must_use]
     pub fn is(&self, other: &CallId<'_>) -> bool {
@@ -292,7 +295,7 @@ impl CallId<'_> {
 
     /// Returns it as a text.
     #[must_use]
-    pub fn decode(&self) -> std::borrow::Cow<'_, str> {
+    pub fn decode(&self) -> std::borrow::Cow<'a, str> {
         match self {
             Self::Given(text) => text.decode(),
             Self::Made(position) => format!("call_{position}").into(),

@@ -167,3 +167,49 @@ fn deprecated_functions_are_tools() {
     );
     assert!(answer.tool_call_id.unwrap().is(&id));
 }
+
+#[test]
+fn an_answer_belongs_to_the_last_call_of_its_id_before_it() {
+    let call = |id: &str, name: &str| json!({"role": "assistant", "tool_calls": [{"id": id, "function": {"name": name}}]});
+    let answer = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "r"});
+    let request = with(&json!([
+        answer("1"),
+        call("1", "f"),
+        call("2", "g"),
+        answer("1"),
+        call("1", "h"),
+        answer("1"),
+        answer("2"),
+        answer("call_1"),
+    ]))
+    .to_string();
+    let chat = Chat::parse(Json::parse(request.as_bytes(), "it").unwrap()).unwrap();
+
+    let answers = chat.messages.iter().filter(|it| it.role == Role::Tool);
+    let names: Vec<_> = answers
+        .map(|answer| chat.answered_function(answer).ok())
+        .map(|name| name.map(|name| name.decode().into_owned()))
+        .collect();
+
+    let names: Vec<_> = names.iter().map(Option::as_deref).collect();
+    assert_eq!(names, [None, Some("f"), Some("h"), Some("g"), None]);
+}
+
+// Each answer looked for among all calls before it would be four hundred million steps.
+#[test]
+fn calls_are_found_in_one_walk() {
+    const COUNT: usize = 20_000;
+    let mut messages = Vec::with_capacity(2 * COUNT);
+    for index in 0..COUNT {
+        let id = format!("c{index}");
+        messages.push(json!({"role": "assistant", "function_call": {"name": id, "arguments": ""}}));
+    }
+    messages.extend((0..COUNT).map(|_| json!({"role": "function", "name": "c0", "content": ""})));
+    let request = with(&messages.into()).to_string();
+    let json = Json::parse(request.as_bytes(), "it").unwrap();
+
+    let chat = Chat::parse(json).unwrap();
+
+    let last = chat.messages.last().unwrap();
+    assert!(chat.answered_function(last).unwrap().is("c0"));
+}
