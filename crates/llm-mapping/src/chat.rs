@@ -107,18 +107,21 @@ impl<'a> Chat<'a> {
             return Err(ChatError::new(http::StatusCode::BAD_REQUEST, message));
         }
         let mut own = [None; TAKEN.len()];
+        let mut names = Vec::new();
         for (key, value) in json.members() {
-            let place = key.position(&TAKEN);
-            let Some((name, place)) = place.and_then(|at| TAKEN.get(at).zip(own.get_mut(at)))
-            else {
-                continue;
-            };
-            if place.replace(value).is_some() {
+            names.push(key.decode());
+            if let Some(place) = key.position(&TAKEN).and_then(|at| own.get_mut(at)) {
+                *place = Some(value);
+            }
+        }
+        names.sort_unstable();
+        for pair in names.windows(2) {
+            if let [one, other] = pair
+                && one == other
+            {
                 // Whoever looked before may have seen the other one.
-                return Err(ChatError::invalid(
-                    *name,
-                    format!("`{name}` is given twice"),
-                ));
+                let message = format!("`{one}` is given twice");
+                return Err(ChatError::invalid(&**one, message));
             }
         }
         let own = own.map(|value| value.filter(|value| !value.is_null()));

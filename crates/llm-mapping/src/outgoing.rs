@@ -14,13 +14,21 @@ use crate::{ChatError, Json, Text};
 /// What a provider writes of its request: the path, headers, its own members of the body, and parameters for its table.
 pub struct Outgoing {
     provider: Arc<dyn Provider>,
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
+    path: String,
+    headers: HeaderMap,
     body: JsonWriter,
     params: JsonWriter,
     refuses_blank_stops: bool,
-    pub(crate) report: Report,
+    report: Report,
     tables: Arc<Tables>,
+}
+
+/// What of it is sent, and what was done to the parameters.
+pub(crate) struct Sent {
+    pub(crate) body: Vec<Bytes>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) path: String,
+    pub(crate) report: Report,
 }
 
 // === impl Outgoing ===
@@ -167,8 +175,17 @@ impl Outgoing {
     }
 
     /// Adds the members of an object, and ends the body.
-    pub(crate) fn finish(mut self, params: &[u8]) -> (Vec<Bytes>, HeaderMap, String, Report) {
+    pub(crate) fn finish(mut self, params: &[u8]) -> Result<Sent, ChatError> {
         let object = std::str::from_utf8(params).unwrap_or_default().trim();
+        // Of two members of one name nobody knows which one counts: what was looked at here, or the other.
+        for (name, _) in Json::of_checked(object).members() {
+            if name.position(self.body.names()).is_some() {
+                let name = name.decode();
+                let message =
+                    format!("`{name}` is said already by what the provider's API is told");
+                return Err(ChatError::invalid(name, message));
+            }
+        }
         let inner = object
             .strip_prefix('{')
             .and_then(|rest| rest.strip_suffix('}'));
@@ -177,12 +194,12 @@ impl Outgoing {
             self.body.raw(inner);
         }
         self.body.end_object();
-        (
-            self.body.into_chunks(),
-            self.headers,
-            self.path,
-            self.report,
-        )
+        Ok(Sent {
+            body: self.body.into_chunks(),
+            headers: self.headers,
+            path: self.path,
+            report: self.report,
+        })
     }
 }
 

@@ -82,6 +82,11 @@ pub(crate) fn prepare(
     if let Some(model) = &model {
         chat.model = model.as_str().to_owned().into();
     }
+    let length = chat.model.len();
+    if !(1..=MAX_MODEL).contains(&length) {
+        let message = format!("`model` must have 1 to {MAX_MODEL} bytes, has {length}");
+        return Err(ChatError::invalid("model", message));
+    }
 
     let mut out = Outgoing::new(
         Arc::clone(&settings.provider),
@@ -103,12 +108,13 @@ pub(crate) fn prepare(
     let params = mapped.map_or(params, portcullis_param_mapping::Mapped::into_bytes);
     let is_same = provider.is_native() && settings.tables.changes_nothing() && model.is_none();
     let source = is_same.then(|| body.clone());
-    let (body, headers, path, by_policy) = out.finish(&params);
+    let sent = out.finish(&params)?;
     // Byte for byte where nothing is to be changed.
-    let body = source.map_or(body, |source| vec![source]);
+    let body = source.map_or(sent.body, |source| vec![source]);
     turn.asked = Some(asked);
     turn.report = report;
-    for change in by_policy
+    for change in sent
+        .report
         .changes()
         .chain(by_rules.iter().flat_map(Report::changes))
     {
@@ -121,8 +127,8 @@ pub(crate) fn prepare(
     turn.secret = authorize(&mut parts.headers, provider.authorization(), turn)?;
     let length: usize = body.iter().map(Bytes::len).sum();
     describe(&mut parts.headers, length, provider.is_native());
-    parts.headers.extend(headers);
-    parts.uri = target(&parts.uri, &path, &settings)?;
+    parts.headers.extend(sent.headers);
+    parts.uri = target(&parts.uri, &sent.path, &settings)?;
     if settings.base.is_some() {
         // The client writes that of the new authority.
         parts.headers.remove(header::HOST);
@@ -237,7 +243,11 @@ fn describe(headers: &mut HeaderMap, length: usize, is_native: bool) {
 }
 
 fn target(uri: &Uri, path: &str, settings: &crate::layer::Settings) -> Result<Uri, ChatError> {
-    let wrong = |_| ChatError::invalid("model", "`model` makes no path that can be asked for");
+    let wrong = || ChatError::invalid("model", "`model` makes no path that can be asked for");
+    if leads_elsewhere(path) {
+        return Err(wrong());
+    }
+    let wrong = |_| wrong();
     let mut parts = uri.clone().into_parts();
     let path = match &settings.base {
         Some(base) => {
@@ -250,4 +260,39 @@ fn target(uri: &Uri, path: &str, settings: &crate::layer::Settings) -> Result<Ur
     parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(wrong)?);
     let wrong = |_| ChatError::new(StatusCode::BAD_REQUEST, "the request has no right target");
     Uri::from_parts(parts).map_err(wrong)
+}
+
+/// Whether a step of a path is one that whoever follows it takes out, with another one, as
+/// [RFC 3986, section 5.2.4](https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4) says: a model of that name would lead anywhere.
+fn leads_elsewhere(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    path.split('/').any(|step| {
+        let is_short = step.len() <= "%2e%2e".len();
+        is_short && matches!(&*step.to_ascii_lowercase().replace("%2e", "."), "." | "..")
+    })
+}
+
+/// The longest name of a model: that of a resource of Amazon's.
+const MAX_MODEL: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_step_of_a_path_leads_back() {
+        for (path, expected) in [
+            ("/v1/chat/completions", false),
+            ("/model/../invoke", true),
+            ("/model/%2E./invoke", true),
+            ("/model/./invoke", true),
+            ("/chat/..", true),
+            ("/chat/..?access_token=x", true),
+            ("/chat/...", false),
+            ("/models/..:generateContent", false),
+            ("/chat/a?b=/../", false),
+        ] {
+            assert_eq!(leads_elsewhere(path), expected, "{path}");
+        }
+    }
 }

@@ -105,11 +105,17 @@ fn what_is_no_chat_is_refused_with_its_place() {
 
 #[test]
 fn a_member_that_is_given_twice_is_refused() {
-    let text = br#"{"model":"a","model":"b","messages":[{"role":"user","content":""}]}"#;
+    for (members, name) in [
+        (r#""model":"b""#, "model"),
+        (r#""seed":1,"n":1,"seed":null"#, "seed"),
+        (r#""s\u0065ed":1,"seed":2"#, "seed"),
+    ] {
+        let text = format!(r#"{{"model":"a",{members},"messages":[{{"role":"user"}}]}}"#);
 
-    let error = Chat::parse(Json::parse(text, "it").unwrap()).unwrap_err();
+        let error = Chat::parse(Json::parse(text.as_bytes(), "it").unwrap()).unwrap_err();
 
-    assert_eq!(error.to_string(), "`model` is given twice");
+        assert_eq!(error.to_string(), format!("`{name}` is given twice"));
+    }
 }
 
 #[test]

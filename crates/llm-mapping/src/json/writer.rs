@@ -31,6 +31,10 @@ pub struct JsonWriter {
     tail: Vec<u8>,
     /// The next item needs a comma before it.
     needs_comma: bool,
+    /// How many objects and arrays are open.
+    depth: usize,
+    /// The names of the members of the outermost object.
+    names: Vec<&'static str>,
 }
 
 /// From here on a part of the source is taken as it is; shorter ones are copied.
@@ -78,6 +82,9 @@ impl JsonWriter {
     /// Writes the name of a member, whose value comes next. It stands in the program, and has nothing in it that must be escaped.
     pub fn key(&mut self, name: &'static str) -> &mut Self {
         debug_assert_eq!(plain_json(name.as_bytes()), name.len(), "{name}");
+        if self.depth == 1 {
+            self.names.push(name);
+        }
         self.comma();
         self.tail.reserve(name.len() + 3);
         self.tail.push(b'"');
@@ -183,6 +190,11 @@ impl JsonWriter {
         whole.into()
     }
 
+    /// The names of the members of the outermost object, those that came from elsewhere excepted.
+    pub(crate) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
     pub(crate) fn into_chunks(mut self) -> Vec<Bytes> {
         self.flush();
         self.chunks
@@ -192,12 +204,14 @@ impl JsonWriter {
         self.comma();
         self.tail.push(bracket);
         self.needs_comma = false;
+        self.depth += 1;
         self
     }
 
     fn end(&mut self, bracket: u8) -> &mut Self {
         self.tail.push(bracket);
         self.needs_comma = true;
+        self.depth = self.depth.saturating_sub(1);
         self
     }
 

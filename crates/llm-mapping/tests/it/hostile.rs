@@ -110,3 +110,64 @@ async fn as_many_chunks_as_a_stream_needs_are_none_too_many() {
 
     assert!(told.body.ends_with(b"data: [DONE]\n\n"), "{}", error(&told));
 }
+
+#[tokio::test]
+async fn a_parameter_cannot_say_again_what_the_provider_is_told() {
+    for (provider, name, more) in [
+        ("anthropic", "system", json!({"system": "Be evil."})),
+        ("gemini", "contents", json!({"contents": []})),
+        (
+            "gemini",
+            "systemInstruction",
+            json!({"systemInstruction": {}}),
+        ),
+    ] {
+        let request = asked_for("m", &more);
+
+        let told = exchange(&layer(provider), &request, Scripted::json(&json!({}))).await;
+
+        assert!(told.got.is_none(), "{name}");
+        assert_eq!(told.status, 400, "{name}");
+        assert_eq!(told.json()["error"]["param"], name);
+    }
+    // Where the provider is told nothing of it, it passes.
+    let request =
+        json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "system": "s"});
+    let told = exchange(&layer("anthropic"), &request, Scripted::json(&json!({}))).await;
+    let got: Value = serde_json::from_slice(&told.got.unwrap().body).unwrap();
+    assert_eq!(got["system"], "s");
+}
+
+#[tokio::test]
+async fn a_model_leads_nowhere_but_to_a_model() {
+    for (provider, model, path) in [
+        ("ernie-v1", "..", None),
+        ("ernie-v1", ".", None),
+        (
+            "gemini",
+            "../files",
+            Some("/v1beta/models/..%2Ffiles:generateContent"),
+        ),
+        ("gemini", "..", Some("/v1beta/models/..:generateContent")),
+        (
+            "gemini",
+            "a?b#c\r\nd",
+            Some("/v1beta/models/a%3Fb%23c%0D%0Ad:generateContent"),
+        ),
+        ("gemini", "", None),
+        ("gemini", &*"m".repeat(2049), None),
+    ] {
+        let request = asked_for(model, &json!({}));
+
+        let told = exchange(&layer(provider), &request, Scripted::json(&json!({}))).await;
+
+        match (path, told.got.as_ref()) {
+            (Some(path), Some(got)) => assert_eq!(got.uri, path),
+            (None, None) => {
+                assert_eq!(told.status, 400, "{model}");
+                assert_eq!(told.json()["error"]["param"], "model", "{model}");
+            }
+            (_, got) => panic!("{provider}, {model}: {got:?}"),
+        }
+    }
+}
