@@ -3,6 +3,7 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use portcullis::AnsweredBy;
 use portcullis::gateway_error::{Failure, RetryOutcome};
 use tokio::time::Instant;
 
@@ -24,6 +25,7 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
         attempts = extensions
             .get::<RetryOutcome>()
             .map(tracing::field::display),
+        target = extensions.get().map(AnsweredBy::name),
         error.r#type = extensions.get::<Failure>().map(Failure::error_type),
         "exchange",
     );

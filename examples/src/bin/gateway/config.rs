@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use portcullis::Stack;
 use portcullis::gateway_error::{ConfigFile, InvalidConfig};
 use portcullis::health_check::{
     Check, Endpoints, Health, PoolConfig, PoolSettings, State, StatusPageConfig,
 };
+use portcullis::llm_mapping::{self, ApiKeyConfig, Caller};
 use portcullis::param_mapping::Mapping;
+use portcullis::{Chats, ChatsConfig, Stack};
 use serde::Deserialize;
 
 use crate::forward::Upstream;
@@ -25,6 +26,12 @@ pub(crate) struct Arguments {
     /// The base URL of the upstream. Without one, an embedded upstream is started that fails on purpose.
     #[arg(long)]
     upstream: Option<String>,
+    /// The provider of chats that the upstream is, in place of `chats` in the settings: openai, anthropic, and the others that a wrong one is told.
+    #[arg(long, requires = "upstream")]
+    provider: Option<String>,
+    /// The environment variable that holds the provider's key. Without one, the caller's is used.
+    #[arg(long, requires = "provider")]
+    api_key_env: Option<String>,
     /// The settings, in YAML.
     #[arg(long)]
     config: Option<PathBuf>,
@@ -53,8 +60,9 @@ pub(crate) struct Settings {
     pub(crate) admin: Option<SocketAddr>,
     /// Beside those.
     pub(crate) status_page: Option<StatusPageConfig>,
-    /// None: the pool of the stack, or the embedded one.
+    /// None: the pool of the stack, providers of chats alone, or the embedded one.
     pub(crate) upstream: Option<Upstream>,
+    pub(crate) chats: Option<Chats>,
     pub(crate) max_request_bytes: u64,
     pub(crate) connect_timeout: Duration,
     pub(crate) ca_file: Option<PathBuf>,
@@ -76,6 +84,8 @@ struct File {
     upstream: Option<String>,
     /// Several endpoints in place of one: the section `pool` of the stack.
     upstreams: Option<PoolConfig>,
+    /// Providers of chats, and the routes to them.
+    chats: Option<ChatsConfig>,
     max_request_bytes: Option<u64>,
     #[serde(default, with = "humantime_serde")]
     connect_timeout: Option<Duration>,
@@ -139,6 +149,8 @@ impl Settings {
             let page = page.page(Endpoints::new());
             page.map_err(|mistake| mistake.within("status_page"))?;
         }
+        let chats = file.chats.map(Chats::try_from).transpose();
+        let chats = chats.map_err(|mistake| mistake.within("chats"))?;
         let mapping = Mapping::try_from(config.param_mapping.clone())
             .map_err(|mistake| mistake.within("param_mapping").within("stack"))?;
         let shutdown = file
@@ -155,6 +167,7 @@ impl Settings {
             admin: file.admin.map(|admin| admin.listen),
             status_page: file.status_page,
             upstream,
+            chats,
             max_request_bytes: max_request_bytes.ok_or_else(missing("max_request_bytes"))?,
             connect_timeout: connect_timeout.ok_or_else(missing("connect_timeout"))?,
             ca_file: file.ca_file,
@@ -169,7 +182,12 @@ impl Settings {
         if let Some(listen) = arguments.listen {
             self.listen = listen;
         }
-        if let Some(url) = &arguments.upstream {
+        if let Some((provider, url)) = arguments.provider.as_ref().zip(arguments.upstream.as_ref())
+        {
+            self.chats = Some(one_provider(provider, url, arguments.api_key_env.clone())?);
+            self.upstream = None;
+            self.config.pool = None;
+        } else if let Some(url) = &arguments.upstream {
             let upstream =
                 Upstream::new(url).map_err(|message| format!("--upstream: {message}"))?;
             self.upstream = Some(upstream);
@@ -181,6 +199,25 @@ impl Settings {
 
 /// The name of the one check that the gateway has: that calls may go somewhere.
 pub(crate) const UPSTREAM: &str = "upstream";
+
+fn one_provider(name: &str, url: &str, key: Option<String>) -> Result<Chats, String> {
+    let mut provider = llm_mapping::Config::default();
+    name.clone_into(&mut provider.provider);
+    provider.base_url = Some(url.to_owned());
+    provider.api_key = key.map(ApiKeyConfig::Env);
+    let mut config = ChatsConfig::one(provider);
+    config.caller = Caller::Any;
+    let flag = |mistake: InvalidConfig| {
+        let path = mistake.path();
+        let flag = match path.rsplit('.').next() {
+            Some("base_url") => "--upstream",
+            Some("api_key") => "--api-key-env",
+            _ => "--provider",
+        };
+        format!("{flag}: {}", mistake.message())
+    };
+    Chats::try_from(config).map_err(flag)
+}
 
 fn add_upstreams(
     config: &mut portcullis::Config,
@@ -228,6 +265,35 @@ const DEFAULT: &str = include_str!("default.yaml");
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_are_enough_for_one_provider() {
+        let settings = |arguments: &str| {
+            let words = std::iter::once("gateway").chain(arguments.split(' '));
+            Settings::read(&Arguments::try_parse_from(words).map_err(|error| error.to_string())?)
+        };
+
+        let right = settings("--provider anthropic --upstream http://127.0.0.1:9000").unwrap();
+        assert!(right.chats.is_some() && right.upstream.is_none());
+        for (arguments, expected) in [
+            (
+                "--provider opnai --upstream http://a",
+                "--provider: `opnai` is not a provider: it is one of `openai`, ",
+            ),
+            ("--provider openai --upstream a", "--upstream: `a` "),
+            (
+                "--provider openai --upstream http://a --api-key-env PORTCULLIS_NOT_SET",
+                "--api-key-env: the environment variable `PORTCULLIS_NOT_SET` is not set",
+            ),
+            (
+                "--provider openai",
+                "error: the following required arguments were not provided:\n  --upstream",
+            ),
+        ] {
+            let mistake = settings(arguments).unwrap_err();
+            assert!(mistake.starts_with(expected), "{arguments}: {mistake}");
+        }
+    }
 
     fn read(text: &str) -> Result<Settings, String> {
         let file = ConfigFile::parse(text).map_err(|mistake| mistake.to_string())?;
@@ -292,12 +358,24 @@ mod tests {
                 "line 1, column 1: upstream: must not be there where several endpoints are",
             ),
             (
+                "chats:\n  providers:\n    openai: {base_url: \"http://a\"}\n  routes:\n    - {model: \"*\", targets: [openai, mistral]}",
+                "line 5, column 38: chats.routes[0].targets[1]: `mistral` is not one of the providers",
+            ),
+            (
+                "chats:\n  providers: {openai: {base_url: \"http://a\", api_key: {env: PORTCULLIS_NOT_SET}}}",
+                "line 2, column 46: chats.providers.openai.api_key: the environment variable `PORTCULLIS_NOT_SET` is not set",
+            ),
+            (
                 "stack:\n  health_endpoints: {checks: {orders: {required: false}}}",
                 "line 2, column 31: stack.health_endpoints.checks.orders: no such check",
             ),
         ] {
             assert_eq!(read(text).map(|_| ()).unwrap_err(), expected, "{text}");
         }
+        assert!(
+            read("chats: {providers: {openai: {api_key: sk-secret}}}")
+                .is_err_and(|mistake| !mistake.contains("sk-secret"))
+        );
         assert!(
             read("lisen: 1")
                 .unwrap_err()

@@ -1,9 +1,11 @@
 //! A gateway: axum in front, hyper behind, and between them every layer of the stack.
 //!
 //! `cargo run --release -p portcullis-examples --bin gateway` starts it in front of an embedded upstream that answers `502 Bad Gateway` to one call in ten;
-//! `--config FILE` puts it in front of any real one. SIGHUP reads the mapping in FILE anew; a wrong one is refused, and the log says why.
+//! `--config FILE` puts it in front of any real one. With `--provider anthropic --upstream https://api.anthropic.com --api-key-env KEY`, or `chats:` in FILE, it serves
+//! OpenAI's and Anthropic's chat APIs in front of other providers. SIGHUP reads the mapping in FILE anew; a wrong one is refused, and the log says why.
 
 mod access_log;
+mod chats;
 mod client;
 mod config;
 mod forward;

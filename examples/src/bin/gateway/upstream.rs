@@ -12,6 +12,7 @@ use portcullis_faulty_upstream::{FaultyUpstream, Plan};
 use tower::ServiceBuilder;
 use tower::util::MapRequest;
 
+use crate::chats;
 use crate::client::client;
 use crate::config::{Settings, UPSTREAM};
 use crate::forward::{self, Upstream};
@@ -37,6 +38,32 @@ type Connector = HttpsConnector<HttpConnector>;
 impl Behind {
     /// Starts what the settings say.
     pub(crate) async fn start(
+        settings: &Settings,
+        stack: Stack,
+        connector: Connector,
+        seed: u64,
+    ) -> Result<Self, String> {
+        let Some(routes) = &settings.chats else {
+            return Self::plain(settings, stack, connector, seed).await;
+        };
+        let chats = chats::service(routes, &stack, connector.clone());
+        if settings.config.pool.is_none() && settings.upstream.is_none() {
+            return Ok(Self {
+                service: Router::new().fallback_service(chats),
+                check: None,
+                show: Box::new(|page| page),
+                name: "providers of chats".to_owned(),
+                embedded: None,
+            });
+        }
+        let behind = Self::plain(settings, stack, connector, seed).await?;
+        let service = CHATS.iter().fold(behind.service, |router, path| {
+            router.route_service(path, chats.clone())
+        });
+        Ok(Self { service, ..behind })
+    }
+
+    async fn plain(
         settings: &Settings,
         stack: Stack,
         connector: Connector,
@@ -120,6 +147,9 @@ impl Behind {
         })
     }
 }
+
+/// Where chats are, beside an upstream.
+const CHATS: [&str; 2] = ["/v1/chat/completions", "/v1/messages"];
 
 /// An upstream on a bad day: one call in ten answers 502, a few are slow, a few connections are reset.
 async fn embedded(seed: u64) -> Result<FaultyUpstream, String> {
