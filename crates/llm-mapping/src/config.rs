@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use http::HeaderName;
 use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::{ApiKey, Caller, LlmMappingLayer, Policy, providers};
 
@@ -65,14 +68,24 @@ pub struct Config {
 }
 
 /// Where a key is. The key itself does not stand in settings.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
+///
+/// It is `{env: NAME}` or `{file: PATH}`. What else stands there may be a key: no error repeats it.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ApiKeyConfig {
     /// In this environment variable.
     Env(String),
     /// In this file, with nothing else but space around it.
     File(PathBuf),
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    env: Option<String>,
+    file: Option<PathBuf>,
+}
+
+struct PlaceVisitor;
 
 // === impl LlmMappingLayer ===
 
@@ -150,6 +163,53 @@ impl ApiKeyConfig {
         match self {
             Self::Env(name) => ApiKey::from_env(name),
             Self::File(path) => ApiKey::from_file(path),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ApiKeyConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PlaceVisitor)
+    }
+}
+
+// === impl PlaceVisitor ===
+
+impl PlaceVisitor {
+    fn no_place<T, E: Error>() -> Result<T, E> {
+        Err(E::custom("must be {env: NAME} or {file: PATH}"))
+    }
+}
+
+impl<'de> Visitor<'de> for PlaceVisitor {
+    type Value = ApiKeyConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{env: NAME} or {file: PATH}")
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<ApiKeyConfig, E> {
+        Self::no_place()
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<ApiKeyConfig, E> {
+        Self::no_place()
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<ApiKeyConfig, E> {
+        Self::no_place()
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<ApiKeyConfig, E> {
+        Self::no_place()
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ApiKeyConfig, A::Error> {
+        let place = Place::deserialize(MapAccessDeserializer::new(map))?;
+        match (place.env, place.file) {
+            (Some(name), None) => Ok(ApiKeyConfig::Env(name)),
+            (None, Some(path)) => Ok(ApiKeyConfig::File(path)),
+            _ => Self::no_place(),
         }
     }
 }
@@ -264,6 +324,15 @@ mod tests {
             assert!(
                 serde_json::from_value::<Config>(config.clone()).is_err(),
                 "{config}"
+            );
+        }
+        for key in [json!("sk-secret"), json!(1.5), json!(15), json!(-15)] {
+            let text = key.to_string();
+            let mistake = serde_json::from_value::<Config>(json!({"api_key": key})).unwrap_err();
+            assert_eq!(
+                mistake.to_string(),
+                "must be {env: NAME} or {file: PATH}",
+                "{text}"
             );
         }
         let none = layer(json!({"provider": "openai", "report_header": "none"})).unwrap();
