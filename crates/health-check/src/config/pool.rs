@@ -227,7 +227,12 @@ impl EndpointConfig {
     fn target(&self) -> Result<Target, InvalidConfig> {
         let url = self.url.parse::<Uri>().ok();
         let url = url.filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
-        url.and_then(Target::new).ok_or_else(|| {
+        let target = url.and_then(Target::new);
+        // What is said of an endpoint, in logs and on pages, must not hold a password.
+        if target.as_ref().is_some_and(Target::has_user) {
+            return Err(InvalidConfig::new("url", "must have no user or password"));
+        }
+        target.ok_or_else(|| {
             let message = format!("must be a URL of http or https, is {:?}", self.url);
             InvalidConfig::new("url", message)
         })
@@ -355,6 +360,10 @@ mod tests {
             (
                 json!({"endpoints": [{"url": url}, {"url": "a:1/x"}]}),
                 "endpoints[1].url: must be a URL of http or https, is \"a:1/x\"",
+            ),
+            (
+                json!({"endpoints": [{"url": "http://me:secret@a:1"}]}),
+                "endpoints[0].url: must have no user or password",
             ),
             (
                 json!({"endpoints": [{"url": url, "weight": 0}]}),

@@ -78,6 +78,10 @@ impl Target {
         &self.host
     }
 
+    pub(super) fn has_user(&self) -> bool {
+        self.host.as_str().contains('@')
+    }
+
     /// An address of a name.
     fn of(address: SocketAddr, host: Authority) -> Self {
         let url = Uri::builder()
