@@ -1,6 +1,6 @@
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +35,12 @@ struct Age {
     began: AtomicU64,
     /// How many probes have ended.
     ended: AtomicU64,
+    /// Whether one is under way.
+    flying: AtomicBool,
 }
+
+/// A probe under way; dropped, it has ended, however it did.
+struct Flight(Arc<Age>);
 
 /// No probe has begun yet.
 const NEVER: u64 = u64::MAX;
@@ -63,6 +68,7 @@ impl Demand {
                 until: AtomicU64::new(0),
                 began: AtomicU64::new(NEVER),
                 ended: AtomicU64::new(0),
+                flying: AtomicBool::new(false),
             }),
             look: Box::new(move || Box::pin(look(Arc::clone(&probe), limit))),
             runtime: Handle::current(),
@@ -104,13 +110,13 @@ impl Demand {
     /// Begins a probe, unless one is under way or what is known still counts.
     pub(crate) fn ask(&self) {
         let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
-        let under_way = flight.as_ref().is_some_and(|flight| !flight.is_finished());
-        if under_way || self.is_fresh() {
+        // Not whether its task has ended: who is woken by its result asks before that.
+        if self.age.flying.load(Ordering::Acquire) || self.is_fresh() {
             return;
         }
-        self.age.begin();
+        let begun = self.age.begin();
         let looking = (self.look)();
-        let flying = fly(looking, Arc::clone(&self.shared), Arc::clone(&self.age));
+        let flying = fly(looking, Arc::clone(&self.shared), begun);
         *flight = Some(self.runtime.spawn(flying).abort_handle());
     }
 }
@@ -134,7 +140,7 @@ impl fmt::Debug for Demand {
 }
 
 /// One probe. Results of before are too old to be counted in a row with it, so it decides alone.
-async fn fly(looking: Looking, shared: Arc<Shared>, age: Arc<Age>) {
+async fn fly(looking: Looking, shared: Arc<Shared>, flight: Flight) {
     let started = Instant::now();
     let result = looking.await;
     shared.checked(started, result.as_ref().err());
@@ -147,6 +153,7 @@ async fn fly(looking: Looking, shared: Arc<Shared>, age: Arc<Age>) {
         shared.succeeded();
     }
     let now = Instant::now();
+    let age = &flight.0;
     let most = if success {
         age.most
     } else {
@@ -154,6 +161,7 @@ async fn fly(looking: Looking, shared: Arc<Shared>, age: Arc<Age>) {
     };
     age.keep_until(now + most);
     age.ended.fetch_add(1, Ordering::AcqRel);
+    drop(flight);
     shared.asked(now + most);
 }
 
@@ -164,9 +172,11 @@ impl Age {
         self.since_epoch(Instant::now()) < self.until.load(Ordering::Acquire)
     }
 
-    fn begin(&self) {
+    fn begin(self: &Arc<Self>) -> Flight {
         let now = self.since_epoch(Instant::now());
         self.began.store(now, Ordering::Release);
+        self.flying.store(true, Ordering::Release);
+        Flight(Arc::clone(self))
     }
 
     /// How long ago the last probe began.
@@ -185,5 +195,13 @@ impl Age {
     fn since_epoch(&self, at: Instant) -> u64 {
         let nanos = at.saturating_duration_since(self.epoch).as_nanos();
         u64::try_from(nanos).unwrap_or(u64::MAX)
+    }
+}
+
+// === impl Flight ===
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.flying.store(false, Ordering::Release);
     }
 }

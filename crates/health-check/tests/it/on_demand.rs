@@ -319,6 +319,38 @@ async fn an_age_of_nothing_probes_once_for_a_call() {
     }
 }
 
+/// Asks for a probe when it is woken.
+struct Asks(Health, AtomicU32);
+
+impl std::task::Wake for Asks {
+    fn wake(self: Arc<Self>) {
+        if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.0.check_now();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_when_a_result_comes_is_not_told_that_one_is_under_way() {
+    let probe = Slow::new(Look::Up, 100);
+    let health = on_demand(&probe);
+    health.fresh().await;
+    sleep(MAX_AGE).await;
+    let waker = Arc::new(Asks(health.clone(), AtomicU32::new(0))).into();
+    let mut fresh = std::pin::pin!(health.fresh());
+    let first = fresh
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(&waker));
+    assert!(first.is_pending());
+
+    sleep(Duration::from_millis(150)).await;
+
+    assert_eq!(
+        (probe.begun(), probe.running.load(Ordering::SeqCst)),
+        (3, 1)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_result_decides_and_only_changes_are_told() {
     let probe = Slow::new(Look::Up, 200);
