@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_gateway_error::ErrorKind;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::monitor::look;
 use crate::thresholds::{Judge, Thresholds};
@@ -203,18 +203,28 @@ impl Check {
         if let Some(seen) = fresh() {
             return seen;
         }
-        let Ok(_flight) = timeout(self.timeout, last.flight.lock()).await else {
-            let limit = self.timeout;
-            let late = ProbeError::new(
-                ErrorKind::HttpResponseTimeout,
-                format!("no result within {limit:?}"),
-            );
-            return Seen::down(late);
+        let late = || {
+            let details = format!("no result within {:?}", self.timeout);
+            Seen::down(ProbeError::new(ErrorKind::HttpResponseTimeout, details))
         };
-        if let Some(seen) = fresh() {
-            return seen;
-        }
-        let error = probe.look(self.timeout).await.err();
+        let look = probe.look(self.timeout);
+        let (_flight, result) = if let Ok(flight) = last.flight.try_lock() {
+            (flight, look.await)
+        } else {
+            let Ok(flight) = timeout(self.timeout, last.flight.lock()).await else {
+                return late();
+            };
+            if let Some(seen) = fresh() {
+                return seen;
+            }
+            // The one before went away, and its time was ours too. What comes too late for us says nothing to others.
+            let left = self.timeout.saturating_sub(asked.elapsed());
+            let Ok(result) = timeout(left, look).await else {
+                return late();
+            };
+            (flight, result)
+        };
+        let error = result.err();
         let known = last.set(&self.name, error, self.thresholds);
         Seen::known(known, self.max_age)
     }
@@ -234,9 +244,18 @@ impl Check {
                 // From here on, not from the first poll on. The clone keeps its monitor.
                 let mut changes = health.subscribe();
                 let health = health.clone();
+                // On demand, what is known gets too old without anybody having changed it.
+                let expires = health.expires();
+                let expires = expires.map(|at| at.max(Instant::now() + Self::MAX_AGE));
                 Box::pin(async move {
-                    if changes.changed().await.is_err() {
-                        std::future::pending::<()>().await;
+                    let changed = async {
+                        if changes.changed().await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                    };
+                    match expires {
+                        Some(expires) => drop(timeout_at(expires, changed).await),
+                        None => changed.await,
                     }
                     drop(health);
                 })

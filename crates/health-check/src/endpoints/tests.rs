@@ -328,6 +328,26 @@ async fn one_that_asks_and_goes_leaves_the_probe_to_the_next() {
     assert_eq!(runs.load(Ordering::SeqCst), 2);
 }
 
+/// Who takes over a probe whose asker went away has waited already; Kubernetes waits no second time.
+#[tokio::test(start_paused = true)]
+async fn one_that_takes_over_a_probe_answers_within_its_time_all_the_same() {
+    let (runs, probe) = counted(Duration::from_millis(500));
+    let endpoints = Endpoints::new().check(Check::probe("db", probe).max_age(Duration::ZERO));
+    let began = Instant::now();
+    let first = tokio::time::timeout(Duration::from_millis(400), get(&endpoints, "/readyz"));
+    let timed = async {
+        let answer = get(&endpoints, "/readyz").await;
+        (answer.0, began.elapsed().as_millis())
+    };
+
+    let (_, second) = tokio::join!(first, timed);
+
+    assert_eq!(second, (503, 800));
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    assert!(!endpoints.is_ready(), "nothing is known");
+    assert_eq!(get(&endpoints, "/readyz").await.0, 200);
+}
+
 /// Serial checks, each within its time, summed up to more than the kubelet waits: the fleet was killed at each deploy.
 #[tokio::test(start_paused = true)]
 async fn checks_run_at_once_and_one_that_hangs_or_panics_is_down_alone() {

@@ -91,6 +91,30 @@ async fn a_watch_of_a_probe_looks_again_and_says_only_what_changes() {
     assert_eq!(seen, [(1, 0), (2, 2), (1, 4)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_a_monitor_on_demand_asks_it_again() {
+    let script = Script::new(&[Look::Up, Look::Up, Look::Down, Look::Down, Look::Up]);
+    let health = monitor(&script).on_demand(Duration::from_secs(30)).start();
+    let endpoints = Endpoints::new().required("db", health);
+    let request = Request::post("/grpc.health.v1.Health/Watch")
+        .header("content-type", "application/grpc")
+        .body(Full::new(Bytes::from_static(b"\0\0\0\0\0")))
+        .unwrap();
+    let response = endpoints.oneshot(request).await.unwrap();
+    let mut body = pin!(response.into_body());
+    let start = Instant::now();
+
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let frame = poll_fn(|cx| body.as_mut().poll_frame(cx));
+        let frame = tokio::time::timeout(Duration::from_secs(600), frame).await;
+        let data = frame.unwrap().unwrap().unwrap().into_data().unwrap();
+        seen.push((data.last().copied().unwrap(), start.elapsed().as_secs()));
+    }
+
+    assert_eq!(seen, [(1, 0), (2, 60), (1, 120)]);
+}
+
 #[tokio::test]
 async fn list_has_at_most_a_hundred_services() {
     let grpc = [("content-type", "application/grpc")];
