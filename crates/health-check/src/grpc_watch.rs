@@ -8,13 +8,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::grpc_client::GrpcClient;
 use crate::grpc_probe::{Ended, judge};
 use crate::health_proto::WATCH;
+use crate::settings::LONGEST;
 use crate::shared::Shared;
 use crate::{GrpcProbe, Health, ProbeError, Settings, State, monitor};
 
 /// Follows the state of a gRPC service through one `Watch` that stays open, in one background task: what the server says counts at once, without thresholds.
 ///
 /// A stream that ends, or whose first message does not come within the `timeout` of the [`Settings`], is down, and is opened again after 1 s, 1.6 s … 120 s, each 20 %
-/// more or less, as gRPC does ([connection backoff](https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md)); a message begins that anew. A server without
+/// more or less, as gRPC does ([connection backoff](https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md)), or when [`Health::check_now`] asks; a message begins that anew. A server without
 /// `Watch` (`UNIMPLEMENTED`) is asked by `Check` instead, by the interval and the thresholds of the settings.
 ///
 /// A connection that is dead without a sign keeps the last state: let the client send HTTP/2 pings while it is idle.
@@ -71,6 +72,7 @@ async fn run<C: GrpcClient>(probe: GrpcProbe<C>, settings: Settings, shared: Arc
     let random = Chance::new(settings.seed);
     let mut wait = FIRST_WAIT;
     loop {
+        let began = Instant::now();
         // In a task of its own, so that a panic of the client is a failure like another. Dropped with this future, it ends the stream.
         let mut task = JoinSet::new();
         let heard = Arc::clone(&shared);
@@ -104,7 +106,10 @@ async fn run<C: GrpcClient>(probe: GrpcProbe<C>, settings: Settings, shared: Arc
         }
         let next = Instant::now() + wait.mul_f64(1.0 + JITTER * (2.0 * random.part() - 1.0));
         shared.set_next_check(next);
-        sleep_until(next).await;
+        if monitor::until(next, &shared).await {
+            // Nudged: not so soon that nudges become load.
+            sleep_until(next.min(began + settings.interval.min(LONGEST) / 10)).await;
+        }
         wait = wait.mul_f64(FACTOR).min(LAST_WAIT);
     }
 }

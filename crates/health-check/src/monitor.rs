@@ -247,7 +247,7 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
 }
 
 /// Sleeps until then, or until a nudge; says whether it was one.
-async fn until(due: Instant, shared: &Shared) -> bool {
+pub(crate) async fn until(due: Instant, shared: &Shared) -> bool {
     let mut alarm = pin!(sleep_until(due));
     let mut nudge = pin!(shared.nudge.notified());
     poll_fn(|cx| {

@@ -187,6 +187,34 @@ async fn a_watch_that_fails_is_opened_again_later_and_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_waits_is_opened_at_once_when_somebody_asks() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let hangs = server(Arc::clone(&calls), || None);
+    let health = GrpcProbe::new(hangs, "http://orders".parse().unwrap())
+        .watch()
+        .start();
+    let count = || calls.load(Ordering::SeqCst);
+    // It waits for some two minutes each time now.
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    while count() == 0 || health.next_check().unwrap() < Duration::from_secs(60) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let before = count();
+
+    health.check_now();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(count(), before + 1);
+
+    // It began just now: a tenth of the interval is between two.
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    health.check_now();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(count(), before + 2);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(count(), before + 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_not_right_is_down_and_says_what_is_wrong() {
     type Make = fn() -> Option<Response<Full<Bytes>>>;
     fn of(body: &'static [u8]) -> Option<Response<Full<Bytes>>> {
