@@ -74,6 +74,8 @@ pub(crate) struct Notes(RefCell<Vec<Change>>);
 /// What the transforms of one rule did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
+    /// Which of its sources had the value, counted from 0.
+    pub(crate) source: usize,
     pub(crate) dropped: bool,
     pub(crate) clamped: bool,
     pub(crate) coerced: bool,

@@ -1,6 +1,7 @@
 //! What the steps of a program come to in one message: reads see the original, and nothing is changed before all is known to be right.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::constant::{Constant, Output};
 use crate::emit::{Emitter, twice};
@@ -227,9 +228,10 @@ impl Step {
             }
             Task::First(reads) => {
                 let mut found = None;
-                for read in reads {
+                for (position, read) in reads.iter().enumerate() {
                     if let Some(value) = read.find(env)? {
                         found = Some((value, From::Address(&read.address)));
+                        seen.source = position;
                         break;
                     }
                 }
@@ -358,8 +360,19 @@ impl Step {
         ];
         for (is_seen, kind) in kinds {
             if is_seen {
-                env.note(kind, &self.label);
+                env.note(kind, &self.source_label(seen.source));
             }
+        }
+    }
+
+    /// How that is told which the value came from, where it is not the first of several.
+    fn source_label(&self, source: usize) -> Arc<str> {
+        match &self.task {
+            Task::First(reads) if source > 0 => reads.get(source).map_or_else(
+                || Arc::clone(&self.label),
+                |read| read.address.to_string().into(),
+            ),
+            _ => Arc::clone(&self.label),
         }
     }
 

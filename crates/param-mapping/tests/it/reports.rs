@@ -55,6 +55,11 @@ async fn each_change_is_named_in_the_header_and_nothing_else_is() {
         ),
         ("{remove: body:/k}", "{}", None),
         (
+            "{move: [body:/new, body:/t], to: body:/new, with: {clamp: {max: 1}}}",
+            r#"{"t":2}"#,
+            Some(r#"clamped=("body:/t")"#),
+        ),
+        (
             "{remove: body:/k}, {set: body:/k, value: 1}",
             r#"{"k":2}"#,
             None,
