@@ -6,6 +6,7 @@ use http::{Response, response};
 use portcullis_gateway_error::{Answer, ErrorKind, Failure, classify_body_error};
 
 use crate::collect::Unread;
+use crate::error::clear;
 use crate::future::Turn;
 use crate::json::writer::JsonWriter;
 use crate::provider::{Answered, Failed};
@@ -21,14 +22,6 @@ pub(crate) fn mapped_reply<B>(
         Ok(body) => body,
         Err(error) => return broken(parts, &error, turn),
     };
-    if let Some(coding) = parts.headers.get(header::CONTENT_ENCODING)
-        && coding != "identity"
-    {
-        let error = ChatError::bad_reply(
-            "the upstream's reply has a content coding that was not asked for",
-        );
-        return error_response(Some(parts), error, turn);
-    }
     let mut out = JsonWriter::with_source(&body);
     let Some(exchange) = turn.exchange() else {
         let error = ChatError::bad_reply("the reply is not known");
@@ -63,11 +56,33 @@ pub(crate) fn mapped_error<B>(
     body: &Bytes,
     turn: &Turn,
 ) -> Response<ResponseBody<B>> {
-    let json = Json::parse(body, "it").ok();
-    let text = String::from_utf8_lossy(body);
+    // What is coded is no text.
+    let body = if is_coded(&parts.headers) {
+        &[][..]
+    } else {
+        body
+    };
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    if let Some(secret) = &turn.secret {
+        // Before a long text is cut, which may cut the key.
+        clear(&mut text, secret);
+    }
+    let json = Json::parse(text.as_bytes(), "it").ok();
     let failed = Failed::new(parts.status, &parts.headers, json, &text);
     let error = turn.settings.provider.error(&failed);
     error_response(Some(parts), error, turn)
+}
+
+/// The answer instead of one in a content coding.
+pub(crate) fn coded_reply<B>(parts: response::Parts, turn: &Turn) -> Response<ResponseBody<B>> {
+    let message = "the upstream's reply has a content coding that was not asked for";
+    error_response(Some(parts), ChatError::bad_reply(message), turn)
+}
+
+/// Whether a body is in a content coding.
+pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
+    let coding = headers.get(header::CONTENT_ENCODING);
+    coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// An answer that says what went wrong: with the head of the provider's answer, if there was one.

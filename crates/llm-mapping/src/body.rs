@@ -1,3 +1,4 @@
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,7 +11,6 @@ use crate::stream::ChatStream;
 
 pin_project! {
     /// The body of a request on its way to the provider: the caller's own where it is no chat, or what was made of it.
-    #[derive(Debug)]
     pub struct RequestBody<B> {
         // The caller's own; `None` where it was read.
         #[pin]
@@ -21,7 +21,6 @@ pin_project! {
 
 pin_project! {
     /// The body of a response: the provider's own, what was made of it, or a stream that is being mapped.
-    #[derive(Debug)]
     pub struct ResponseBody<B> {
         // `None` where it is a stream.
         #[pin]
@@ -107,6 +106,15 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
     }
 }
 
+// Not what it holds: it is what people say to each other.
+impl<B> fmt::Debug for RequestBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody")
+            .field("is_mapped", &self.is_read())
+            .finish_non_exhaustive()
+    }
+}
+
 // === impl ResponseBody ===
 
 impl<B> ResponseBody<B> {
@@ -165,6 +173,15 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
             Some(inner) => inner.size_hint(),
             None => SizeHint::new(),
         }
+    }
+}
+
+// Not what it holds, as above.
+impl<B> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody")
+            .field("is_stream", &self.stream.is_some())
+            .finish_non_exhaustive()
     }
 }
 

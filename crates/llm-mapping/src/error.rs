@@ -129,8 +129,12 @@ impl ChatError {
     }
 
     pub(crate) fn clear_secret(&mut self, secret: &str) {
-        if !secret.is_empty() && self.message.contains(secret) {
-            self.message = self.message.replace(secret, "[redacted]");
+        clear(&mut self.message, secret);
+        self.param.iter_mut().for_each(|text| clear(text, secret));
+        for text in [&mut self.kind, &mut self.code].into_iter().flatten() {
+            if text.contains(secret) {
+                clear(text.to_mut(), secret);
+            }
         }
     }
 
@@ -160,6 +164,13 @@ impl fmt::Display for ChatError {
 }
 
 impl Error for ChatError {}
+
+/// Takes a secret out of a text.
+pub(crate) fn clear(text: &mut String, secret: &str) {
+    if !secret.is_empty() && text.contains(secret) {
+        *text = text.replace(secret, "[redacted]");
+    }
+}
 
 /// The type that OpenAI's clients know for a status.
 fn type_of(status: StatusCode) -> &'static str {
@@ -205,10 +216,15 @@ mod tests {
 
     #[test]
     fn secrets_are_taken_out_of_messages() {
-        let mut error = ChatError::new(StatusCode::UNAUTHORIZED, "bad key sk-1 (sk-1)");
+        let mut error = ChatError::new(StatusCode::UNAUTHORIZED, "bad key sk-1 (sk-1)")
+            .kind("sk-1_error")
+            .param("headers.sk-1")
+            .code("sk-1");
 
         error.clear_secret("sk-1");
 
         assert_eq!(error.to_string(), "bad key [redacted] ([redacted])");
+        let told = format!("{error:?}{}", String::from_utf8_lossy(&error.to_json()));
+        assert!(!told.contains("sk-1"), "{told}");
     }
 }

@@ -100,6 +100,7 @@ impl Exchange {
             return FinishReason::Stop;
         };
         self.tables.finish_reason(&reason).unwrap_or_else(|| {
+            let reason: String = reason.chars().take(64).collect();
             tracing::warn!(reason = %reason, "unknown finish reason");
             FinishReason::Stop
         })

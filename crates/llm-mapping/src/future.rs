@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use portcullis_param_mapping::{EventParser, Report};
 use tower_service::Service;
 
-use crate::answer::{error_response, mapped_error, mapped_reply};
+use crate::answer::{coded_reply, error_response, is_coded, mapped_error, mapped_reply};
 use crate::collect::Collector;
 use crate::exchange::{Asked, Exchange};
 use crate::layer::Settings;
@@ -154,6 +154,10 @@ where
                         && !status.is_server_error()
                     {
                         let response = Response::from_parts(parts, ResponseBody::inner(body));
+                        return Poll::Ready(Ok(turn.report(response)));
+                    }
+                    if status.is_success() && is_coded(&parts.headers) {
+                        let response = coded_reply(parts, turn);
                         return Poll::Ready(Ok(turn.report(response)));
                     }
                     match turn.stream(&parts, body) {

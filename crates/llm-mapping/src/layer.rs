@@ -99,7 +99,7 @@ impl LlmMappingLayer {
     /// request, which a layer or a client below may know.
     ///
     /// # Errors
-    /// When it is not an `http` or `https` URL, or has a query.
+    /// When it is not an `http` or `https` URL, or has a query or a password. Neither is in the error.
     pub fn base_url(self, url: &str) -> Result<Self, InvalidConfig> {
         let base = Base::parse(url, "base_url")?;
         Ok(self.with(|settings| settings.base = Some(base)))
@@ -242,7 +242,13 @@ impl fmt::Debug for Settings {
 
 impl Base {
     pub(crate) fn parse(url: &str, field: &'static str) -> Result<Self, InvalidConfig> {
-        let mistake = |what: &str| InvalidConfig::new(field, format!("`{url}` {what}"));
+        // Passwords and keys may stand in it where they must not: they are not repeated.
+        let shown = match url.split_once('?') {
+            _ if url.contains('@') => "what is given".to_owned(),
+            Some((url, _)) => format!("`{url}?…`"),
+            None => format!("`{url}`"),
+        };
+        let mistake = |what: &str| InvalidConfig::new(field, format!("{shown} {what}"));
         let uri: Uri = url.parse().map_err(|_| mistake("is not a URL"))?;
         let parts = uri.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {

@@ -107,7 +107,7 @@ pub enum Authorization {
 
 /// An answer with the status of a success.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Answered<'a> {
     /// Its headers.
     pub headers: &'a HeaderMap,
@@ -117,7 +117,7 @@ pub struct Answered<'a> {
 
 /// An answer with the status of an error.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Failed<'a> {
     /// Its status.
     pub status: StatusCode,
@@ -130,7 +130,7 @@ pub struct Failed<'a> {
 }
 
 /// An event of a stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct StreamEvent<'a> {
     event: &'a Event,
     data: &'a [u8],
@@ -147,6 +147,15 @@ impl<'a> Answered<'a> {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.get(name)?.to_str().ok()
+    }
+}
+
+// Neither headers nor texts: they may hold cookies, keys, and what people say to each other. So for those below.
+impl fmt::Debug for Answered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answered")
+            .field("body", &self.body)
+            .finish_non_exhaustive()
     }
 }
 
@@ -171,6 +180,15 @@ impl<'a> Failed<'a> {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl fmt::Debug for Failed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failed")
+            .field("status", &self.status)
+            .field("body", &self.body)
+            .finish_non_exhaustive()
     }
 }
 
@@ -214,5 +232,11 @@ impl<'a> StreamEvent<'a> {
     pub fn typed(&self) -> Result<(Option<Text<'a>>, Json<'a>), ChatError> {
         let json = self.json()?;
         Ok((json.text("type"), json))
+    }
+}
+
+impl fmt::Debug for StreamEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamEvent({} bytes)", self.data.len())
     }
 }

@@ -10,6 +10,7 @@ use http::{StatusCode, Uri};
 use portcullis_gateway_error::classify_error;
 use portcullis_param_mapping::Report;
 
+use crate::answer::is_coded;
 use crate::collect::Unread;
 use crate::exchange::Asked;
 use crate::future::Turn;
@@ -61,9 +62,7 @@ pub(crate) fn prepare(
 ) -> Result<Prepared, ChatError> {
     let settings = Arc::clone(&turn.settings);
     let provider = &*settings.provider;
-    if let Some(coding) = parts.headers.get(header::CONTENT_ENCODING)
-        && coding != "identity"
-    {
+    if is_coded(&parts.headers) {
         let message = "the body must come without a content coding";
         return Err(ChatError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }

@@ -1,6 +1,11 @@
 //! Callers and providers that mean harm: what they send costs no more than a limit.
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use portcullis_llm_mapping::RequestBody;
 use serde_json::{Value, json};
+use tower::{Layer, ServiceExt};
 
 use crate::exchange::{Scripted, Told, exchange, layer};
 
@@ -170,4 +175,96 @@ async fn a_model_leads_nowhere_but_to_a_model() {
             (_, got) => panic!("{provider}, {model}: {got:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_key_that_is_repeated_is_told_to_nobody() {
+    let key = "Bearer caller-key".strip_prefix("Bearer ").unwrap();
+    let long = format!("<p>{}{key}", "x".repeat(506));
+    let inner = json!({"message": key, "type": key, "code": key, "param": key});
+    let error = json!({"error": inner}).to_string();
+    for (status, content_type, body, stream) in [
+        (401, "text/html", long, false),
+        (401, "application/json", error.clone(), false),
+        (200, "application/json", error.clone(), false),
+        (200, "text/event-stream", format!("data: {error}\n\n"), true),
+    ] {
+        for provider in ["openai", "mistral", "anthropic"] {
+            let mut answer = Scripted::typed(content_type, body.clone());
+            answer.status = status.try_into().unwrap();
+            let request = asked_for("m", &json!({"stream": stream}));
+
+            let told = exchange(&layer(provider), &request, answer).await;
+
+            let text = String::from_utf8_lossy(&told.body).into_owned();
+            assert!(
+                told.status.is_client_error() || told.status.is_server_error(),
+                "{text}"
+            );
+            assert!(!text.contains("caller"), "{provider} {status}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_coded_is_no_text_and_no_stream() {
+    for (status, stream, message) in [
+        (
+            200,
+            true,
+            "the upstream's reply has a content coding that was not asked for",
+        ),
+        (
+            200,
+            false,
+            "the upstream's reply has a content coding that was not asked for",
+        ),
+        (503, false, "Service Unavailable"),
+    ] {
+        let mut answer = Scripted::typed("text/event-stream", &b"\x1f\x8b\x08\x00"[..]);
+        answer.status = status.try_into().unwrap();
+        answer
+            .headers
+            .insert("content-encoding", "gzip".parse().unwrap());
+        let request = asked_for("m", &json!({"stream": stream}));
+
+        let told = exchange(&layer("openai"), &request, answer).await;
+
+        assert_eq!(told.json()["error"]["message"], message);
+        assert!(!told.headers.contains_key("content-encoding"));
+    }
+}
+
+#[tokio::test]
+async fn no_debug_shows_what_is_said() {
+    let requests = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let seen = std::sync::Arc::clone(&requests);
+    let client = tower::service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+        *seen.lock().unwrap() = format!("{request:?}");
+        let reply = json!({"type": "message", "content": [{"type": "text", "text": "whisper"}]});
+        let response = Response::new(Full::<Bytes>::from(reply.to_string()));
+        async move { Ok::<_, std::convert::Infallible>(response) }
+    });
+    let request = json!({"model": "m", "messages": [{"role": "user", "content": "whisper"}]});
+    let request = Request::post("/v1/chat/completions")
+        .header("authorization", "Bearer whisper")
+        .body(Full::from(request.to_string()))
+        .unwrap();
+
+    let response = layer("anthropic")
+        .layer(client)
+        .oneshot(request)
+        .await
+        .unwrap();
+
+    let requests = requests.lock().unwrap();
+    assert!(
+        requests.contains("RequestBody") && !requests.contains("whisper"),
+        "{requests}"
+    );
+    let response = format!("{response:?}");
+    assert!(
+        response.contains("ResponseBody") && !response.contains("whisper"),
+        "{response}"
+    );
 }

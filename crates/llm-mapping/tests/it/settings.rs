@@ -126,8 +126,19 @@ fn a_wrong_base_is_refused() {
             "base_url: `ftp://a` must begin with `http://` or `https://`",
         ),
         ("http://a b", "base_url: `http://a b` is not a URL"),
-        ("http://a/?b", "base_url: `http://a/?b` must have no query"),
+        (
+            "http://a/?key=secret",
+            "base_url: `http://a/?…` must have no query",
+        ),
         ("http://me:secret@a", "base_url: must not hold a password"),
+        (
+            "http://me:secret@a b",
+            "base_url: what is given is not a URL",
+        ),
+        (
+            "me:secret@a",
+            "base_url: what is given must begin with `http://` or `https://`",
+        ),
     ] {
         let mistake = layer("openai").base_url(url).unwrap_err();
         assert_eq!(mistake.to_string(), message);
