@@ -107,21 +107,14 @@ impl<'a> Chat<'a> {
             return Err(ChatError::new(http::StatusCode::BAD_REQUEST, message));
         }
         let mut own = [None; TAKEN.len()];
-        let mut names = Vec::new();
+        if let Some(name) = json.given_twice() {
+            // Whoever looked before may have seen the other one.
+            let message = format!("`{name}` is given twice");
+            return Err(ChatError::invalid(name, message));
+        }
         for (key, value) in json.members() {
-            names.push(key.decode());
             if let Some(place) = key.position(&TAKEN).and_then(|at| own.get_mut(at)) {
                 *place = Some(value);
-            }
-        }
-        names.sort_unstable();
-        for pair in names.windows(2) {
-            if let [one, other] = pair
-                && one == other
-            {
-                // Whoever looked before may have seen the other one.
-                let message = format!("`{one}` is given twice");
-                return Err(ChatError::invalid(&**one, message));
             }
         }
         let own = own.map(|value| value.filter(|value| !value.is_null()));

@@ -170,6 +170,15 @@ impl<'a> Json<'a> {
         found
     }
 
+    /// Returns a name that several members have.
+    pub(crate) fn given_twice(self) -> Option<Cow<'a, str>> {
+        let mut names: Vec<_> = self.members().map(|(key, _)| key.decode()).collect();
+        names.sort_unstable();
+        let mut pairs = names.iter().zip(names.iter().skip(1));
+        let twice = pairs.find(|(one, other)| one == other);
+        twice.map(|(name, _)| name.clone())
+    }
+
     /// Returns the string that the member of this name is.
     #[must_use]
     pub fn text(self, name: &str) -> Option<Text<'a>> {

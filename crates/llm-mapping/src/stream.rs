@@ -92,7 +92,7 @@ impl<B: Body<Data = Bytes>> ChatStream<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Bytes>> {
-        loop {
+        for _ in 0..MAX_CHUNKS {
             ready!(self.as_mut().poll_fill(cx));
             let mut this = self.as_mut().project();
             let error = this.error.take();
@@ -117,6 +117,8 @@ impl<B: Body<Data = Bytes>> ChatStream<B> {
                 return Poll::Ready(bytes);
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Maps events until there is something to send, or the end.

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use portcullis_param_mapping::{EventParser, Framing, Piece};
 
 use super::reply::{stop_reason, write_usage};
+use crate::exchange::first_text;
 use crate::json::writer::JsonWriter;
 use crate::json::{Json, Text};
 use crate::{ChatError, Exchange};
@@ -19,6 +20,8 @@ pub(crate) struct MessageEvents {
     /// The block that is open, and the next one's number.
     open: Option<Block>,
     next: u64,
+    /// The id of the call that began last.
+    call_id: String,
     stop_reason: Option<&'static str>,
     /// As it is written.
     usage: Option<Bytes>,
@@ -37,11 +40,13 @@ impl MessageEvents {
     pub(crate) fn new(exchange: Exchange) -> Self {
         Self {
             exchange,
-            parser: EventParser::new(Framing::Sse),
+            // What comes is what was made of events that have their limit.
+            parser: EventParser::new(Framing::Sse).max_event_bytes(usize::MAX),
             out: BytesMut::new(),
             has_begun: false,
             open: None,
             next: 0,
+            call_id: String::new(),
             stop_reason: None,
             usage: None,
         }
@@ -61,7 +66,7 @@ impl MessageEvents {
                         self.end();
                     } else {
                         let json = Json::parse(&data, "a chunk").map_err(ChatError::bad_reply)?;
-                        self.chunk(json);
+                        self.chunk(json)?;
                     }
                 }
             }
@@ -77,7 +82,7 @@ impl MessageEvents {
         (!self.out.is_empty()).then(|| self.out.split().freeze())
     }
 
-    fn chunk(&mut self, chunk: Json<'_>) {
+    fn chunk(&mut self, chunk: Json<'_>) -> Result<(), ChatError> {
         let [id, model, choices, usage] = chunk.pick(["id", "model", "choices", "usage"]);
         self.begin(id.and_then(Json::as_text), model.and_then(Json::as_text));
         if usage.is_some() {
@@ -86,12 +91,12 @@ impl MessageEvents {
             self.usage = Some(out.into_bytes());
         }
         let Some(choice) = choices.into_iter().flat_map(Json::elements).next() else {
-            return;
+            return Ok(());
         };
         let [index, delta, reason] = choice.pick(["index", "delta", "finish_reason"]);
         if index.and_then(Json::as_u64).unwrap_or(0) != 0 {
             // A message is one.
-            return;
+            return Ok(());
         }
         let [content, refusal, calls] = delta.map_or([None; 3], |it| {
             it.pick(["content", "refusal", "tool_calls"])
@@ -111,30 +116,38 @@ impl MessageEvents {
             }
         }
         for call in calls.into_iter().flat_map(Json::elements) {
-            self.call(call);
+            self.call(call)?;
         }
         if let Some(reason) = reason.and_then(Json::as_text) {
             self.stop_reason = Some(stop_reason(Some(reason)));
         }
+        Ok(())
     }
 
-    fn call(&mut self, call: Json<'_>) {
+    fn call(&mut self, call: Json<'_>) -> Result<(), ChatError> {
         let [index, id, function] = call.pick(["index", "id", "function"]);
         let [name, arguments] = function.map_or([None; 2], |it| it.pick(["name", "arguments"]));
         let index = index.and_then(Json::as_u64).unwrap_or(0);
-        let id = id.and_then(Json::as_text);
-        let made = id.is_none().then(|| self.exchange.make_id("toolu_"));
-        self.open(Block::Call(index), |block| {
-            block.key("type").string("tool_use").key("id");
-            match (id, &made) {
-                (Some(id), _) => block.text(id),
-                (None, made) => block.string(made.as_deref().unwrap_or_default()),
+        let [id, name] = [id, name].map(|json| json.and_then(Json::as_text));
+        let [id, name] = [id, name].map(|text| text.filter(|text| !text.is_empty()));
+        let is_open = self.open == Some(Block::Call(index));
+        // Some give each call the same number, and an id of its own.
+        let is_other = name.is_some() && id.is_some_and(|id| !id.is(&self.call_id));
+        if !is_open || is_other {
+            let Some(name) = name else {
+                // A block that was closed cannot go on.
+                let message = "the pieces of calls in the upstream's stream are mixed";
+                return Err(ChatError::bad_reply(message));
             };
-            block
-                .key("name")
-                .text(name.and_then(Json::as_text).unwrap_or_default());
-            block.key("input").raw("{}");
-        });
+            self.close();
+            self.call_id = first_text(id, || self.exchange.make_id("toolu_")).into_owned();
+            let id = self.call_id.clone();
+            self.open(Block::Call(index), |block| {
+                block.key("type").string("tool_use");
+                block.key("id").string(&id).key("name").text(name);
+                block.key("input").raw("{}");
+            });
+        }
         let arguments = arguments.and_then(Json::as_text);
         if let Some(arguments) = arguments.filter(|text| !text.is_empty()) {
             self.delta(|delta| {
@@ -142,6 +155,7 @@ impl MessageEvents {
                 delta.key("partial_json").text(arguments);
             });
         }
+        Ok(())
     }
 
     fn begin(&mut self, id: Option<Text<'_>>, model: Option<Text<'_>>) {

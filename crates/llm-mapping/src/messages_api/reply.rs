@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::exchange::first_text;
 use crate::json::writer::JsonWriter;
 use crate::json::{Json, Text};
 use crate::usage::tokens;
@@ -40,13 +41,15 @@ pub(crate) fn message(completion: &Bytes, exchange: &Exchange) -> Result<Bytes, 
     for call in calls.into_iter().flat_map(Json::elements) {
         let [id, function] = call.pick(["id", "function"]);
         let [name, arguments] = function.map_or([None; 2], |it| it.pick(["name", "arguments"]));
-        let (Some(id), Some(name)) = (id, name) else {
+        let Some(name) = name.and_then(Json::as_text) else {
             return Err(ChatError::bad_reply(
                 "a call in the upstream's reply has no name",
             ));
         };
         out.begin_object().key("type").string("tool_use");
-        out.key("id").json(id).key("name").json(name).key("input");
+        let id = first_text(id.and_then(Json::as_text), || exchange.make_id("toolu_"));
+        out.key("id").string(&id);
+        out.key("name").text(name).key("input");
         write_input(arguments.and_then(Json::as_text), &mut out);
         out.end_object();
     }

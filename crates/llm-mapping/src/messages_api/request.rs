@@ -46,6 +46,10 @@ pub(crate) fn chat(body: &Bytes, report: &mut Report) -> Result<Bytes, ChatError
         let message = format!("a request is an object, not {}", json.type_name());
         return Err(ChatError::new(StatusCode::BAD_REQUEST, message));
     }
+    if let Some(name) = json.given_twice() {
+        let message = format!("`{name}` is given twice");
+        return Err(ChatError::invalid(name, message));
+    }
     let mut out = JsonWriter::with_source(body);
     out.begin_object();
     let [
@@ -154,6 +158,11 @@ fn write_message(
         let message = format!("`{place}` is missing");
         ChatError::invalid(place, message)
     })?;
+    if content.as_text().is_none() && !content.is_array() {
+        let kind = content.type_name();
+        let message = format!("a content is a string or an array, not {kind}");
+        return Err(ChatError::invalid(place(".content"), message));
+    }
     if role.is("assistant") {
         return write_assistant(content, &place, out);
     }

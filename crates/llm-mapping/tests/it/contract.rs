@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use portcullis_llm_mapping::{LlmMappingLayer, RequestBody, ResponseBody};
+use portcullis_llm_mapping::{Caller, LlmMappingLayer, RequestBody, ResponseBody};
 use portcullis_test_support::{BoxError, Probe, ProbeHandle, ScriptBody, Step};
 use serde_json::Value;
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
@@ -238,6 +238,26 @@ async fn a_provider_is_let_go_with_its_last_event() {
 
     assert!(told.ends_with(b"data: [DONE]\n\n"));
     assert!(dropped.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_stream_of_which_nothing_is_told_lets_others_run() {
+    let other = "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"a\"}}]}\n\n";
+    let stream = body((0..1000).map(|_| Step::data(other)));
+    let layer = layer("openai").caller(Caller::Anthropic);
+    let (mut service, _upstream) = answering(&layer, "text/event-stream", stream);
+    ready(&mut service).await;
+    let mut request = whole(true);
+    *request.uri_mut() = "/v1/messages".parse().unwrap();
+
+    let response = service.call(request).await.unwrap();
+
+    let mut stream = task::spawn(response.into_body());
+    let start = assert_ready!(stream.enter(|cx, body| body.poll_frame(cx)));
+    let start = start.unwrap().unwrap().into_data().unwrap();
+    assert!(start.starts_with(b"event: message_start\n"));
+    assert_pending!(stream.enter(|cx, body| body.poll_frame(cx)));
+    assert!(stream.is_woken());
 }
 
 #[test]

@@ -171,3 +171,111 @@ async fn either_caller_is_known_by_its_path() {
     assert_eq!(message.json()["content"][0]["text"], "a");
     assert_eq!(completion.json(), reply);
 }
+
+fn stream(chunks: impl IntoIterator<Item = Value>) -> Scripted {
+    let chunks = chunks.into_iter().map(|chunk| format!("data: {chunk}\n\n"));
+    let text = chunks.chain(["data: [DONE]\n\n".to_owned()]);
+    Scripted::typed("text/event-stream", text.collect::<String>())
+}
+
+fn calls(calls: &Value) -> Value {
+    json!({"choices": [{"index": 0, "delta": {"tool_calls": calls}}]})
+}
+
+fn call(index: u64, id: &str, name: &str) -> Value {
+    json!({"index": index, "id": id, "function": {"name": name, "arguments": "{}"}})
+}
+
+#[tokio::test]
+async fn calls_of_one_number_and_different_ids_are_different_blocks() {
+    let first = json!([call(0, "a", "f"), call(0, "b", "g")]);
+    let chunks = [calls(&first), calls(&json!([call(0, "b", "g")]))];
+
+    let told = ask(&messages("openai"), &asked(true), stream(chunks)).await;
+
+    let told = told_events(&told, "calls");
+    let of_kind = |kind: &str, place: &str| -> Vec<_> {
+        let events = told.as_array().unwrap().iter();
+        let events = events.filter(|event| event["type"] == kind);
+        events
+            .map(|event| event.pointer(place).unwrap().clone())
+            .collect()
+    };
+    assert_eq!(
+        of_kind("content_block_start", "/content_block/id"),
+        ["a", "b"]
+    );
+    assert_eq!(of_kind("content_block_delta", "/index"), [0, 1, 1]);
+    assert_eq!(of_kind("content_block_stop", "/index"), [0, 1]);
+}
+
+#[tokio::test]
+async fn pieces_of_calls_that_are_mixed_are_an_error() {
+    let piece = json!({"index": 0, "function": {"arguments": "{}"}});
+    let all = json!([call(0, "a", "f"), call(1, "b", "g"), piece]);
+
+    let told = ask(&messages("openai"), &asked(true), stream([calls(&all)])).await;
+
+    let told = told_events(&told, "mixed");
+    let last = told.as_array().unwrap().last().unwrap();
+    assert_eq!(last["type"], "error", "{told}");
+    assert_eq!(
+        last["error"]["message"],
+        "the pieces of calls in the upstream's stream are mixed"
+    );
+}
+
+#[tokio::test]
+async fn an_event_as_long_as_one_may_be_becomes_events() {
+    let text = "a".repeat(1_048_500);
+    let chunks = [
+        json!({"choices": [{"delta": {"content": text}}]}),
+        json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}),
+    ];
+
+    let told = ask(&messages("mistral"), &asked(true), stream(chunks)).await;
+
+    let events = told_events(&told, "long");
+    let events = events.as_array().unwrap();
+    assert!(events.iter().any(|event| event["delta"]["text"] == text));
+    assert_eq!(events.last().unwrap()["type"], "message_stop");
+}
+
+#[tokio::test]
+async fn a_call_without_an_id_gets_one() {
+    let call = json!({"function": {"name": "f", "arguments": "{}"}});
+    let choice = json!({"message": {"tool_calls": [call]}, "finish_reason": "tool_calls"});
+    let reply = Scripted::json(&json!({"choices": [choice]}));
+
+    let told = ask(&messages("openai"), &asked(false), reply).await;
+
+    let call = json!({"type": "tool_use", "id": "<toolu_>", "name": "f", "input": {}});
+    assert_like(&told.json()["content"], &json!([call]), "no id");
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_refused() {
+    for (body, message) in [
+        (
+            r#"{"model":"M","messages":[{"role":"user","content":5}]}"#,
+            "a content is a string or an array, not a number",
+        ),
+        (
+            r#"{"model":"M","messages":[{"role":"assistant","content":{}}]}"#,
+            "a content is a string or an array, not an object",
+        ),
+        (
+            r#"{"model":"M","system":"a","system":"b","messages":[{"role":"user","content":""}]}"#,
+            "`system` is given twice",
+        ),
+    ] {
+        let request = Request::post("/v1/messages")
+            .body(Full::from(body))
+            .unwrap();
+
+        let told = send(&messages("openai"), request, Scripted::default()).await;
+
+        assert!(told.got.is_none(), "{body}");
+        assert_eq!(told.json()["error"]["message"], message);
+    }
+}
