@@ -5,6 +5,7 @@
 //! `target/artefacts`.
 #![cfg(test)]
 
+mod chats;
 mod clients;
 mod gateway;
 mod gateway_pool;
