@@ -27,8 +27,11 @@ pub(crate) fn success_rate_limit(
 
 /// Says whether this endpoint is an outlier by that limit.
 pub(crate) fn is_below(rules: &SuccessRate, limit: f64, sums: Sums) -> bool {
-    sums.total() >= rules.request_volume.get() && sums.success_rate() < limit
+    sums.total() >= rules.request_volume.get() && sums.success_rate() + ROUNDING < limit
 }
+
+/// The mean of rates that are the same may be another number in its last digits, and all be below it. In per cent, and less than one call of all in a window is.
+const ROUNDING: f64 = 1e-9;
 
 /// Says whether enough endpoints had enough requests to look at the share of failures.
 pub(crate) fn failures_count(
@@ -121,6 +124,13 @@ mod tests {
             minimum_hosts: NonZeroU32::MIN,
             ..SuccessRate::default()
         };
+        let narrow = SuccessRate {
+            stdev_factor: 0.1,
+            ..rules
+        };
+        let group = [sums(61, 40); 5];
+        let limit = success_rate_limit(&narrow, group.into_iter()).unwrap();
+        assert!(!is_below(&narrow, limit, group[0]), "however narrow");
         for failures in [0, 50, 100] {
             let group = [sums(100 - failures, failures); 7];
             let limit = success_rate_limit(&rules, group.into_iter()).unwrap();
