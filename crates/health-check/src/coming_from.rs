@@ -40,6 +40,7 @@
 //! | `priority`, `overprovisioning_factor` (140) | [`priority`](crate::Member::priority), [`overprovisioning`](crate::PoolSettings::overprovisioning) (140) | an endpoint that is due for a trial counts as one that may be called |
 //! | `healthy_panic_threshold` (50 %) | [`panic_threshold`](crate::PoolSettings::panic_threshold) (50) | one that was taken out by hand gets no calls then either |
 //! | `fail_traffic_on_panic` | `panic_threshold` of 0 | |
+//! | the load biaser of Linkerd | [`max_retry_after`](crate::PoolSettings::max_retry_after) (300 s) | called last until then, not by a latency that fades |
 //! | `slow_start_config` (`aggression` 1, `min_weight_percent` 10) | [`SlowStart`](crate::SlowStart) (1, 10) | |
 //! | `retry_host_predicate: previous_hosts` | by the [`Attempt`](portcullis_gateway_error::Attempt) of a request | always; other priorities are looked at too |
 //! | `STRICT_DNS`, `dns_refresh_rate`, `respect_dns_ttl` | [`Resolution`](crate::Resolution) (5 s to 300 s) | an answer without addresses keeps the last known ones |

@@ -31,6 +31,7 @@ use crate::{Balancing, Member, PoolSettings, SlowStart};
 /// balancing: peak_ewma
 /// default_latency: 1s
 /// decay: 10s
+/// max_retry_after: 300s
 /// overprovisioning: 140
 /// panic_threshold: 50
 /// mode: fail_fast
@@ -64,6 +65,9 @@ pub struct PoolConfig {
     /// See [`PoolSettings::decay`].
     #[serde(with = "humantime_serde")]
     pub decay: Duration,
+    /// See [`PoolSettings::max_retry_after`].
+    #[serde(with = "humantime_serde")]
+    pub max_retry_after: Duration,
     /// See [`PoolSettings::overprovisioning`].
     pub overprovisioning: u32,
     /// See [`PoolSettings::panic_threshold`].
@@ -174,6 +178,7 @@ impl Default for PoolConfig {
             balancing: BalancingConfig::default(),
             default_latency: settings.default_latency,
             decay: settings.decay,
+            max_retry_after: settings.max_retry_after,
             overprovisioning: settings.overprovisioning,
             panic_threshold: settings.panic_threshold.into(),
             mode: ModeConfig::default(),
@@ -214,6 +219,7 @@ impl TryFrom<&PoolConfig> for PoolSettings {
             .balancing(config.balancing.into())
             .default_latency(config.default_latency)
             .decay(config.decay)
+            .max_retry_after(config.max_retry_after)
             .overprovisioning(count("overprovisioning", config.overprovisioning)?.get())
             .panic_threshold(percent("panic_threshold", config.panic_threshold)?)
             .mode(gate.mode()?)
@@ -314,7 +320,7 @@ mod tests {
     fn data_and_code_say_the_same() {
         let config = read(json!({
             "endpoints": [{"url": "http://10.0.0.7:8080"}, {"url": "https://b.example/", "name": "b", "weight": 3, "priority": 1}],
-            "upstream": "orders", "name": "edge", "balancing": "least_pending", "default_latency": "2s", "decay": "5s",
+            "upstream": "orders", "name": "edge", "balancing": "least_pending", "default_latency": "2s", "decay": "5s", "max_retry_after": "7s",
             "overprovisioning": 150, "panic_threshold": 0, "mode": "wait", "wait_limit": "3s", "slow_start": {"window": "30s", "aggression": 2.0},
         }));
 
@@ -325,6 +331,7 @@ mod tests {
             .balancing(Balancing::LeastPending)
             .default_latency(Duration::from_secs(2))
             .decay(Duration::from_secs(5))
+            .max_retry_after(Duration::from_secs(7))
             .overprovisioning(150)
             .panic_threshold(0)
             .mode(Mode::Wait { limit })

@@ -2,10 +2,11 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
-use portcullis_gateway_error::Classify;
+use portcullis_gateway_error::{Classify, RetryAfter};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -160,6 +161,9 @@ impl<C> Call<C> {
                 let head = judge::look_at(&self.classifier, &response);
                 if let Some(in_flight) = &in_flight {
                     in_flight.load().record(self.started, head.is_failure());
+                    if matches!(response.status(), BUSY | UNAVAILABLE) {
+                        rest(in_flight, response.headers());
+                    }
                 }
                 let watch = pass.and_then(|pass| head.tell(pass));
                 Ok(response.map(|body| PoolBody::new(ResponseBody::inner(body, watch), in_flight)))
@@ -202,3 +206,18 @@ impl<C> Drop for Call<C> {
         }
     }
 }
+
+/// It says itself when it is worth another call.
+#[cold]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a date that an upstream names is wall-clock time, which tests do not pause"
+)]
+fn rest(in_flight: &InFlight, headers: &HeaderMap) {
+    if let Some(wait) = RetryAfter::from_headers(headers, SystemTime::now()) {
+        in_flight.load().rest(wait);
+    }
+}
+
+const BUSY: StatusCode = StatusCode::TOO_MANY_REQUESTS;
+const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;

@@ -17,6 +17,8 @@ pub(crate) struct Load {
     latency: AtomicU64,
     /// Since when it warms up, in milliseconds since the epoch; [`WARM`] where it does not.
     warming: AtomicU64,
+    /// Until when it asked to be called less, in milliseconds since the epoch; 0 where it did not.
+    resting: AtomicU64,
 }
 
 /// What all loads of a pool count with.
@@ -27,6 +29,7 @@ pub(crate) struct Rules {
     /// Milliseconds.
     default: f32,
     decay: f32,
+    longest_rest: Duration,
 }
 
 /// One call in flight; dropped, it is over.
@@ -45,6 +48,7 @@ impl Load {
             pending: AtomicU32::new(0),
             latency: AtomicU64::new(0),
             warming: AtomicU64::new(WARM),
+            resting: AtomicU64::new(0),
         }
     }
 
@@ -56,7 +60,7 @@ impl Load {
     #[inline]
     pub(crate) fn cost(&self, now: Instant, crowd: f32) -> f32 {
         let pending = self.pending() as f32;
-        match self.rules.balancing {
+        let cost = match self.rules.balancing {
             Balancing::Random => 0.0,
             Balancing::LeastPending => pending * crowd,
             Balancing::PeakEwma => match self.estimate(self.rules.millis(now)) {
@@ -64,7 +68,20 @@ impl Load {
                 None if pending == 0.0 => 0.0,
                 latency => latency.unwrap_or(self.rules.default) * (1.0 + pending * crowd),
             },
+        };
+        let resting = self.resting.load(Ordering::Relaxed);
+        if resting > 0 && self.rules.since_epoch(now) < resting {
+            return (1.0 + cost) * RESTING;
         }
+        cost
+    }
+
+    /// It asked to be called no sooner than after this: until then it is called where the others do not do.
+    #[cold]
+    pub(crate) fn rest(&self, wait: Duration) {
+        let until = Instant::now() + wait.min(self.rules.longest_rest);
+        let until = self.rules.since_epoch(until);
+        self.resting.fetch_max(until, Ordering::Relaxed);
     }
 
     /// The latency, where any is known.
@@ -131,6 +148,7 @@ impl Load {
     /// It is back: what it was like before it failed says nothing now, and would keep calls away from it.
     pub(crate) fn forget(&self) {
         self.latency.store(0, Ordering::Relaxed);
+        self.resting.store(0, Ordering::Relaxed);
     }
 
     /// It is new, or back: its share grows from now on.
@@ -172,6 +190,7 @@ impl Rules {
             balancing: settings.balancing,
             default: millis_of(settings.default_latency),
             decay: millis_of(settings.decay).max(1.0),
+            longest_rest: settings.max_retry_after.min(LONGEST),
         }
     }
 
@@ -180,6 +199,11 @@ impl Rules {
     #[expect(clippy::cast_possible_truncation, reason = "it wraps, as said")]
     fn millis(&self, now: Instant) -> u32 {
         now.saturating_duration_since(self.epoch).as_millis() as u32
+    }
+
+    fn since_epoch(&self, at: Instant) -> u64 {
+        let millis = at.saturating_duration_since(self.epoch).as_millis();
+        u64::try_from(millis).unwrap_or(u64::MAX)
     }
 
     #[inline]
@@ -208,6 +232,9 @@ impl Drop for InFlight {
         self.0.pending.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// More than what any latency and number of calls costs.
+const RESTING: f32 = 1e15;
 
 /// A nanosecond, so that what is known is never zero.
 const SMALLEST: f32 = 1e-6;

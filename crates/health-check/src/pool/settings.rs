@@ -25,6 +25,7 @@ pub struct PoolSettings {
     pub(crate) balancing: Balancing,
     pub(crate) default_latency: Duration,
     pub(crate) decay: Duration,
+    pub(crate) max_retry_after: Duration,
     pub(crate) overprovisioning: u32,
     pub(crate) panic_threshold: u8,
     pub(crate) mode: Mode,
@@ -92,6 +93,13 @@ impl PoolSettings {
         self
     }
 
+    /// Replaces for how long at most an endpoint is called last of those that were drawn after it has answered 429 or 503 with `retry-after`; it may still be the only one.
+    /// Zero: what it says is not looked at. Default: 300 s (Linkerd), at most a day.
+    pub const fn max_retry_after(mut self, wait: Duration) -> Self {
+        self.max_retry_after = wait;
+        self
+    }
+
     /// Replaces how many more endpoints a group is taken to have than it needs, in per cent: by 140, it takes all its calls while 72 % of it may be called, and the rest
     /// goes to the next priority. Default: 140 (Envoy's `overprovisioning_factor`).
     pub const fn overprovisioning(mut self, percent: u32) -> Self {
@@ -139,6 +147,7 @@ impl Default for PoolSettings {
             balancing: Balancing::default(),
             default_latency: Duration::from_secs(1),
             decay: Duration::from_secs(10),
+            max_retry_after: Duration::from_secs(300),
             overprovisioning: 140,
             panic_threshold: 50,
             mode: Mode::FailFast,

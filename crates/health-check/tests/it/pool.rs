@@ -40,6 +40,7 @@ struct Behaviour {
     delay: Duration,
     /// None is an error.
     status: Option<StatusCode>,
+    retry_after: Option<&'static str>,
 }
 
 // === impl Upstream ===
@@ -50,6 +51,7 @@ impl Upstream {
             ready: true,
             delay: Duration::ZERO,
             status: Some(StatusCode::OK),
+            retry_after: None,
         };
         Self {
             name,
@@ -68,6 +70,11 @@ impl Upstream {
         let status = StatusCode::from_u16(status).ok();
         self.behaviour
             .send_modify(|behaviour| behaviour.status = status);
+    }
+
+    fn says_retry_after(&self, value: &'static str) {
+        self.behaviour
+            .send_modify(|behaviour| behaviour.retry_after = Some(value));
     }
 
     fn is_ready(&self, ready: bool) {
@@ -120,9 +127,12 @@ impl Service<Request<Body>> for Upstream {
             let status = behaviour
                 .status
                 .ok_or(std::io::ErrorKind::ConnectionReset)?;
-            let answer = Response::builder()
+            let mut answer = Response::builder()
                 .status(status)
                 .header("x-endpoint", name);
+            if let Some(value) = behaviour.retry_after {
+                answer = answer.header("retry-after", value);
+            }
             Ok(answer.body(Body::from("answer")).unwrap())
         })
     }

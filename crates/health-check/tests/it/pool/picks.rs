@@ -178,3 +178,58 @@ async fn the_share_of_a_new_endpoint_grows() {
     assert!((430..=570).contains(&halfway), "{shares:?}");
     assert!((900..=1100).contains(&at_last), "{shares:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_asks_for_a_rest_is_called_last_until_it_is_over() {
+    for balancing in [
+        Balancing::PeakEwma,
+        Balancing::LeastPending,
+        Balancing::Random,
+    ] {
+        for (status, value, rests) in [
+            (429, "60", 60),
+            (503, "4000", 300),
+            (429, "0", 0),
+            (503, "soon", 0),
+            (200, "60", 0),
+        ] {
+            let [a, b] = ["a", "b"].map(Upstream::new);
+            let pool = pool_of(settings().balancing(balancing), [&a]);
+            a.answers(status);
+            a.says_retry_after(value);
+            ask(&pool).await;
+            a.answers(200);
+            assert_eq!(name(&ask(&pool).await), "a", "it is the only one");
+            pool.insert(b.member());
+            // What it costs else is the same.
+            tokio::time::advance(Duration::from_millis(1)).await;
+            let row = format!("{balancing:?}, {status} with {value}");
+
+            if rests > 0 {
+                let calls = spread(&pool, 50).await;
+                assert_eq!(calls.get("a"), None, "{row}");
+                tokio::time::advance(Duration::from_secs(rests - 1)).await;
+                let calls = spread(&pool, 50).await;
+                assert_eq!(calls.get("a"), None, "{row}");
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            // A failure makes it look slow as well, for a time.
+            tokio::time::advance(Duration::from_secs(600)).await;
+            let calls = spread(&pool, 50).await;
+            assert!(calls.contains_key("a"), "{row}: {calls:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_says_is_not_looked_at_where_that_is_off() {
+    let [a, b] = ["a", "b"].map(Upstream::new);
+    let settings = settings().balancing(Balancing::Random);
+    let pool = pool_of(settings.max_retry_after(Duration::ZERO), [&a, &b]);
+    a.answers(429);
+    a.says_retry_after("60");
+
+    let calls = spread(&pool, 100).await;
+
+    assert!(calls.get("a") > Some(&30), "{calls:?}");
+}
