@@ -208,12 +208,11 @@ impl Chunks {
         }
     }
 
-    /// Says whether it was said of some choice why it ended.
+    /// Says whether it was said of each choice that began why it ended. No: none began.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.choices
-            .iter()
-            .any(|state| state.finish_reason.is_some())
+        let mut choices = self.choices.iter();
+        !self.choices.is_empty() && choices.all(|state| state.finish_reason.is_some())
     }
 
     /// Says how many tokens it took so far; it is told at the end. The last time counts.

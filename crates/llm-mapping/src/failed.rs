@@ -76,10 +76,13 @@ fn plain_message(text: &str, status: StatusCode) -> String {
     text.chars().take(MAX_TEXT).collect()
 }
 
-/// An error as OpenAI has it: `{"error": {…}}`.
+/// An error as OpenAI has it, `{"error": {…}}`, or as Mistral and older vLLM do, `{"object": "error", …}`.
 pub(crate) fn error_object(body: Json<'_>) -> Option<Json<'_>> {
-    let error = body.get("error")?;
-    (error.is_object() || error.as_text().is_some()).then_some(error)
+    let [error, object] = body.pick(["error", "object"]);
+    if is_any(object.and_then(Json::as_text), &["error"]) {
+        return Some(error.unwrap_or(body));
+    }
+    error.filter(|error| error.is_object() || error.as_text().is_some())
 }
 
 /// An error that came as an event, with the status that its code or its type stands for.

@@ -3,7 +3,7 @@ use http::HeaderName;
 use crate::failed::{described, error_object, of_event};
 use crate::json::Json;
 use crate::json::writer::JsonWriter;
-use crate::provider::{Answered, Authorization, EventMapper, Failed, Provider};
+use crate::provider::{Answered, Authorization, EventMapper, Failed, Provider, StreamEvent};
 use crate::{Chat, ChatError, Exchange, Outgoing};
 
 mod answer;
@@ -195,6 +195,12 @@ fn error_in(body: Json<'_>, dialect: Dialect) -> Option<ChatError> {
         Some(kind) if dialect == Dialect::OpenAi => event.kind(kind),
         _ => event,
     })
+}
+
+/// The error that an event of that name is, whatever its form.
+fn error_event(event: &StreamEvent<'_>, dialect: Dialect) -> Result<ChatError, ChatError> {
+    let body = event.json()?;
+    Ok(error_in(body, dialect).unwrap_or_else(|| of_event(body, |_| None)))
 }
 
 /// Mistral's 422: what is wrong where.

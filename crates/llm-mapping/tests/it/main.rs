@@ -3,6 +3,7 @@
 
 #[cfg(feature = "aws")]
 mod bedrock;
+mod broken;
 mod bugs;
 mod cases;
 mod contract;

@@ -1,5 +1,5 @@
 use super::answer::{said, usage_of};
-use super::{Dialect, error_in};
+use super::{Dialect, error_event, error_in};
 use crate::chunks::MAX_NAME;
 use crate::json::{Json, Text, compact};
 use crate::provider::{EventMapper, Flow, StreamEvent};
@@ -39,6 +39,9 @@ impl EventMapper for Events {
         if event.data() == b"[DONE]" {
             chunks.end();
             return Ok(Flow::Done);
+        }
+        if event.is_named("error") {
+            return Err(error_event(event, self.dialect)?);
         }
         let json = event.json()?;
         if let Some(error) = error_in(json, self.dialect) {

@@ -1,4 +1,4 @@
-use super::{Dialect, error_in};
+use super::{Dialect, error_event, error_in};
 use crate::provider::{EventMapper, Flow, StreamEvent};
 use crate::{ChatError, Chunks};
 
@@ -12,7 +12,10 @@ impl EventMapper for Pass {
     fn event(&mut self, event: &StreamEvent<'_>, chunks: &mut Chunks) -> Result<Flow, ChatError> {
         let data = event.data();
         let is_done = data == b"[DONE]";
-        // Nothing but an error has this member, so all other events need not be read.
+        if event.is_named("error") {
+            return Err(error_event(event, Dialect::OpenAi)?);
+        }
+        // Nothing but an error has this word as a name or a value, so all other events need not be read.
         if !is_done
             && memchr::memmem::find(data, b"\"error\"").is_some()
             && let Some(error) = error_in(event.json()?, Dialect::OpenAi)
