@@ -181,6 +181,15 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// Whether it says, shows, calls or answers anything; a text of white space alone is nothing.
+    pub(crate) fn says_something(&self) -> bool {
+        let is_blank = |part: &Part<'_>| match part {
+            Part::Text { text, .. } | Part::Refusal(text) => text.is_blank(),
+            _ => false,
+        };
+        self.role == Role::Tool || !self.tool_calls.is_empty() || !self.parts.iter().all(is_blank)
+    }
+
     /// Returns the place of something in it, as errors name it: `messages[2].content`.
     #[must_use]
     pub fn place(&self, what: &str) -> String {

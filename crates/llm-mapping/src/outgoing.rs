@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use portcullis_param_mapping::Report;
+use portcullis_param_mapping::{ChangeKind, Report};
 
 use crate::json::writer::JsonWriter;
 use crate::message::{Message, ToolCall};
@@ -66,7 +66,7 @@ impl Outgoing {
         &mut self.body
     }
 
-    /// Begins a parameter that the table sees as if the caller had sent it; its value comes next.
+    /// Begins a parameter that the table sees as if the caller had sent it, in place of the caller's own; its value comes next.
     pub fn param(&mut self, name: &'static str) -> &mut JsonWriter {
         self.params.key(name)
     }
@@ -85,6 +85,12 @@ impl Outgoing {
                 Ok(false)
             }
         }
+    }
+
+    /// Notes that a parameter is sent with less than the caller said.
+    pub(crate) fn clamped(&mut self, name: &str) {
+        let param = format!("body:/{name}");
+        self.report.add(ChangeKind::Clamped, &param);
     }
 
     /// Leaves out what ends the reply where that is white space alone, which some providers refuse.
@@ -145,6 +151,9 @@ impl Outgoing {
             }
         }
         for (key, value) in chat.params() {
+            if key.position(self.params.names()).is_some() {
+                continue;
+            }
             let name = key.decode();
             let is_sent =
                 self.tables

@@ -13,6 +13,7 @@ use crate::{
     ToolChoice, Turn, Usage,
 };
 
+mod effort;
 mod events;
 
 use self::events::Events;
@@ -97,10 +98,14 @@ impl Provider for Anthropic {
         let version = HeaderName::from_static("anthropic-version");
         out.header(version, self.version.clone());
         out.refuse_blank_stops();
+        effort::write(chat, out)?;
         write_system(chat, out.body());
         out.body().key("messages").begin_array();
         for turn in chat.turns() {
-            write_turn(&turn, out)?;
+            // One without content is refused.
+            if turn.messages.iter().any(|message| message.says_something()) {
+                write_turn(&turn, out)?;
+            }
         }
         out.body().end_array();
         let by_tool = self.schema_by_tool(chat);
@@ -222,7 +227,7 @@ fn write_system(chat: &Chat<'_>, body: &mut JsonWriter) {
             Part::Text { text, json } => Some((*text, cache_control(*json))),
             _ => None,
         })
-        .filter(|(text, _)| !text.is_empty())
+        .filter(|(text, _)| !text.is_blank())
         .collect();
     match blocks.as_slice() {
         [] => {}
@@ -265,7 +270,7 @@ fn write_turn(turn: &Turn<'_, '_>, out: &mut Outgoing) -> Result<(), ChatError> 
         && message.tool_calls.is_empty()
         && message.role != Role::Tool
         && let [Part::Text { text, json: None }] = message.parts.as_slice()
-        && !text.is_empty()
+        && !text.is_blank()
     {
         out.body().text(*text).end_object();
         return Ok(());
@@ -319,14 +324,16 @@ fn write_tool_result(message: &Message<'_>, out: &mut Outgoing) -> Result<(), Ch
 fn write_part(message: &Message<'_>, part: &Part<'_>, out: &mut Outgoing) -> Result<(), ChatError> {
     let (kind, url, json, media_type) = match part {
         Part::Text { text, json } => {
-            // It refuses blocks without a text.
-            if !text.is_empty() {
+            // It refuses blocks without a text, and of white space alone.
+            if !text.is_blank() {
                 write_text(*text, cache_control(*json), out.body());
             }
             return Ok(());
         }
         Part::Refusal(text) => {
-            write_text(*text, None, out.body());
+            if !text.is_blank() {
+                write_text(*text, None, out.body());
+            }
             return Ok(());
         }
         Part::Image { url, json } => ("image", *url, *json, None),
