@@ -96,7 +96,7 @@ impl LlmMappingLayer {
     }
 
     /// Replaces where chats are sent: scheme, authority, and a path before the provider's own. Default: the scheme and the authority of the
-    /// request, which a layer or a client below may know.
+    /// request, which a layer or a client below may know. With it `host`, `cookie` and `proxy-authorization` of the caller are not sent.
     ///
     /// # Errors
     /// When it is not an `http` or `https` URL, or has a query or a password. Neither is in the error.

@@ -129,8 +129,10 @@ pub(crate) fn prepare(
     parts.headers.extend(sent.headers);
     parts.uri = target(&parts.uri, &sent.path, &settings)?;
     if settings.base.is_some() {
-        // The client writes that of the new authority.
-        parts.headers.remove(header::HOST);
+        // The client writes that of the new authority; the others are for the one that was asked, and for nobody else.
+        for name in [header::HOST, header::COOKIE, header::PROXY_AUTHORIZATION] {
+            parts.headers.remove(name);
+        }
     }
     Ok(Prepared { parts, body })
 }
@@ -222,6 +224,8 @@ fn describe(headers: &mut HeaderMap, length: usize, is_native: bool) {
         "content-md5",
         "transfer-encoding",
         "trailer",
+        // The body is here already.
+        "expect",
     ] {
         headers.remove(name);
     }

@@ -96,6 +96,9 @@ async fn the_base_the_key_and_the_model_are_the_layers() {
         .api_key(ApiKey::new("sk-own").unwrap());
     let mut request = Request::post("/v1/chat/completions")
         .header("host", "ours.example")
+        .header("cookie", "session=ours")
+        .header("proxy-authorization", "Basic b3Vycw==")
+        .header("expect", "100-continue")
         .header("authorization", "Bearer caller-key")
         .body(Full::from(hello(&json!({})).to_string()))
         .unwrap();
@@ -107,8 +110,15 @@ async fn the_base_the_key_and_the_model_are_the_layers() {
     assert_eq!(request.uri, "https://gateway.example/anthropic/v1/messages");
     assert_eq!(request.headers["x-api-key"], "sk-own");
     assert!(request.headers["x-api-key"].is_sensitive());
-    assert!(!request.headers.contains_key("authorization"));
-    assert!(!request.headers.contains_key("host"));
+    for name in [
+        "authorization",
+        "cookie",
+        "expect",
+        "host",
+        "proxy-authorization",
+    ] {
+        assert!(!request.headers.contains_key(name), "{name}");
+    }
     assert_eq!(got(&told)["model"], "claude");
     // The provider does not say which model it was.
     assert_eq!(told.json()["model"], "claude");
