@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod chats;
+mod chats_sdk;
 mod clients;
 mod gateway;
 mod gateway_pool;
