@@ -222,7 +222,13 @@ impl Config {
     {
         let watcher = Watcher::new(self, client)?;
         let target = upstream.parse().ok().and_then(Target::new);
+        // Over HTTP a path is added, which without a scheme no URL can have; over TCP a host and its port will do.
+        let over_http = matches!(watcher.probe, Some(Looks::Http { .. }));
+        let is_usable = |target: &Target| {
+            !over_http || matches!(target.url.scheme_str(), Some("http" | "https"))
+        };
         let target = target
+            .filter(is_usable)
             .ok_or_else(|| InvalidConfig::whole(format!("must be a URL, is {upstream:?}")))?;
         let settings = &watcher.settings;
         Ok(match &watcher.probe {

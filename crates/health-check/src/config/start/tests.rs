@@ -200,8 +200,12 @@ async fn one_upstream_has_its_monitor_and_its_gate() {
     let fixed = passive.start(client.clone(), "http://down:1").unwrap();
     settle().await;
     assert!(fixed.is_up(), "nobody probes");
-    let mistake = config.start(client, "nowhere/").unwrap_err();
-    assert_eq!(mistake.to_string(), "must be a URL, is \"nowhere/\"");
+    for url in ["nowhere/", "orders:80", "tcp://orders:80"] {
+        let mistake = config.start(client.clone(), url).unwrap_err();
+        assert_eq!(mistake.to_string(), format!("must be a URL, is {url:?}"));
+    }
+    let tcp = health(json!({"tcp": {}}));
+    assert_eq!(tcp.start(client, "orders:80").unwrap().name(), "orders:80");
 }
 
 #[tokio::test]
