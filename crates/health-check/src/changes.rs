@@ -73,9 +73,49 @@ impl Watchers {
     }
 
     pub(crate) fn tell(&self) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for changes in all.iter().filter_map(Weak::upgrade) {
+        // Not under the lock: who is woken may look at anything.
+        let all: Vec<_> = {
+            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.iter().filter_map(Weak::upgrade).collect()
+        };
+        for changes in all {
             changes.tell();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::task::{Context, Wake};
+
+    use super::*;
+
+    /// Whether the lock was free when it was woken.
+    #[derive(Default)]
+    struct Looks(Watchers, AtomicBool);
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            self.1.store(self.0.0.try_lock().is_ok(), Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_woken_may_watch_another_one() {
+        let looks = Arc::new(Looks::default());
+        let changes = Arc::default();
+        looks.0.add(&changes);
+        let mut wait = pin!(Arc::clone(&changes).wait(0, None));
+        let waker = Arc::clone(&looks).into();
+        assert!(
+            wait.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+
+        looks.0.tell();
+
+        assert!(looks.1.load(Ordering::Relaxed));
     }
 }

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -98,7 +99,11 @@ impl<S> Shared<S> {
         let now = Instant::now();
         let insert: Vec<_> = insert.into_iter().collect();
         let mut seats = self.seats();
-        seats.all.retain(|name, _| keep(name));
+        let all = mem::take(&mut seats.all).into_iter();
+        // Dropped when the lock is free: what drops a service may look at the pool.
+        let (all, mut gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.partition(|(name, _)| keep(name));
+        seats.all = all;
         // Where all are new, none has to wait for the others.
         let first = seats.all.is_empty();
         for member in insert {
@@ -118,10 +123,13 @@ impl<S> Shared<S> {
                 member.chart();
             }
             let seat = Seat::new(&self.settings.upstream, member, load, usable);
-            seats.all.insert(name, Arc::new(seat));
+            if let Some(old) = seats.all.insert(Arc::clone(&name), Arc::new(seat)) {
+                gone.insert(name, old);
+            }
         }
-        self.rebuild(&mut seats, now);
+        let view = self.rebuild(&mut seats, now);
         drop(seats);
+        drop((view, gone));
         // Who waits for an endpoint looks again.
         self.changes.tell();
     }
@@ -167,8 +175,8 @@ impl<S> Shared<S> {
         }
     }
 
-    /// Makes the view anew, and says what has changed.
-    fn rebuild(&self, seats: &mut Seats<S>, now: Instant) {
+    /// Makes the view anew, and says what has changed. Returns the one of before, to be dropped when the lock is free.
+    fn rebuild(&self, seats: &mut Seats<S>, now: Instant) -> Arc<View<S>> {
         // Before the look: what changes during it makes another view.
         let count = self.changes.count();
         for seat in seats.all.values() {
@@ -196,15 +204,21 @@ impl<S> Shared<S> {
         let usable = seats.all.values().filter(|seat| seat.is_usable()).count();
         telemetry::members(&self.settings.upstream, usable, seats.all.len());
         seats.panicking = panicking;
-        self.view.store(Arc::new(view));
+        self.view.swap(Arc::new(view))
     }
 
     /// Makes the view anew where it is out of date. Where another call is about it, the old one will do: what it says is asked again before an endpoint is called.
     #[cold]
     fn refresh(&self, now: Instant) {
-        if let Ok(mut seats) = self.seats.try_lock() {
-            self.rebuild(&mut seats, now);
-        }
+        let mut seats = match self.seats.try_lock() {
+            Ok(seats) => seats,
+            // Who panicked there left it as it was, or as it was to be.
+            Err(TryLockError::Poisoned(seats)) => seats.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let view = self.rebuild(&mut seats, now);
+        drop(seats);
+        drop(view);
     }
 
     /// When the view is out of date by itself, and how many changes it was made from.
@@ -428,5 +442,38 @@ impl Avoid<'_> {
             .busy
             .is_some_and(|busy| std::ptr::eq(busy, Arc::as_ptr(load)));
         is_busy || self.tried.is_some_and(|tried| tried.has_tried(&load.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Health, State};
+
+    #[tokio::test]
+    async fn a_panic_while_endpoints_change_stops_no_later_change() {
+        let shared = Shared::new(PoolSettings::new().panic_threshold(0));
+        let health = Health::fixed(State::Down);
+        shared.change(|_| true, [Member::new("a", ()).health(health.clone())]);
+        let panics = std::thread::scope(|scope| {
+            let panics = scope.spawn(|| {
+                let _seats = shared.seats();
+                panic!("while it is locked");
+            });
+            panics.join()
+        });
+        assert!(panics.is_err());
+        let pick = || {
+            let avoid = Avoid {
+                tried: None,
+                busy: None,
+            };
+            shared.pick(avoid).is_some()
+        };
+        assert!(!pick());
+
+        health.force(crate::Override::Up);
+
+        assert!(pick());
     }
 }

@@ -115,6 +115,43 @@ async fn nobody_who_waits_misses_the_endpoint() {
     }
 }
 
+/// Looks at its pool when it is dropped, from another thread, so that a lock that is held is seen.
+struct LooksBack {
+    pool: std::sync::Weak<Pool<Arc<LooksBack>>>,
+    seen: std::sync::mpsc::Sender<bool>,
+}
+
+impl Drop for LooksBack {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.upgrade() else {
+            return;
+        };
+        let (sender, looked) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(pool.members().len()));
+        let seen = looked.recv_timeout(Duration::from_secs(10)).is_ok();
+        self.seen.send(seen).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_drops_an_endpoint_may_look_at_the_pool() {
+    let (sender, seen) = std::sync::mpsc::channel();
+    let pool = Arc::new(settings().pool());
+    let member = || {
+        let looks = LooksBack {
+            pool: Arc::downgrade(&pool),
+            seen: sender.clone(),
+        };
+        Member::new("a", Arc::new(looks))
+    };
+
+    pool.insert(member());
+    pool.insert(member());
+    assert_eq!(seen.try_recv(), Ok(true), "replaced");
+    pool.remove("a");
+    assert_eq!(seen.try_recv(), Ok(true), "taken out");
+}
+
 #[cfg(feature = "discover")]
 mod discovered {
     use std::pin::Pin;
