@@ -117,7 +117,7 @@ async fn nobody_who_waits_misses_the_endpoint() {
 
 /// Looks at its pool when it is dropped, from another thread, so that a lock that is held is seen.
 struct LooksBack {
-    pool: std::sync::Weak<Pool<Arc<LooksBack>>>,
+    pool: std::sync::Weak<Pool<Arc<Self>>>,
     seen: std::sync::mpsc::Sender<bool>,
 }
 
