@@ -59,3 +59,32 @@ async fn a_stream_of_several_choices_ends_when_each_of_them_has() {
         assert_eq!(text.contains("incomplete_stream"), !is_whole, "{text}");
     }
 }
+
+#[tokio::test]
+async fn what_the_end_of_a_stream_cut_is_no_event() {
+    let chunk = json!({"choices": [{"delta": {"content": "a"}}]}).to_string();
+    let half = chunk.get(..9).unwrap();
+    for (text, passes) in [
+        ("dat".to_owned(), ""),
+        ("data".to_owned(), ""),
+        (format!("data: {half}"), ""),
+        (format!("data: {half}\n"), ""),
+        (format!("data: {chunk}\n"), &*chunk),
+        (format!("data: {chunk}"), &*chunk),
+    ] {
+        let stream = Scripted::typed("text/event-stream", format!("data: 1\n\n{text}"));
+
+        let told = exchange(&layer("openai"), &asked(), stream).await;
+
+        let body = String::from_utf8_lossy(&told.body).into_owned();
+        let rest = body.strip_prefix("data: 1\n\n").unwrap();
+        let (event, error) = rest.split_once("data: {\"error\":").unwrap();
+        let event = event.trim_start_matches("data: ").trim_end();
+        assert_eq!(event, passes, "{text}");
+        assert!(error.contains("incomplete_stream"), "{text}: {error}");
+    }
+    // The end is the end, whether or not a line follows.
+    let stream = Scripted::typed("text/event-stream", "data: 1\n\ndata: [DONE]");
+    let told = exchange(&layer("openai"), &asked(), stream).await;
+    assert_eq!(told.body, "data: 1\n\ndata: [DONE]\n\n");
+}

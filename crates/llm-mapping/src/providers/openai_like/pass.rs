@@ -23,13 +23,14 @@ impl EventMapper for Pass {
             return Err(error);
         }
         let raw = event.event().raw();
-        if [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"]
-            .iter()
-            .any(|end| raw.ends_with(end))
-        {
+        let ends_with = |ends: &[&[u8]]| ends.iter().any(|end| raw.ends_with(end));
+        if ends_with(&[b"\n\n", b"\n\r\n", b"\r\r"]) {
             chunks.raw(&raw);
-        } else {
+        } else if is_done || ends_with(&[b"\n\r"]) || event.json().is_ok() {
             chunks.event(data);
+        } else {
+            // The end of the stream cut it.
+            return Err(ChatError::incomplete_stream());
         }
         Ok(if is_done { Flow::Done } else { Flow::More })
     }
