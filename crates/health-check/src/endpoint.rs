@@ -234,7 +234,10 @@ impl Endpoint {
         if !self.group.settings.check_on_connect_failure {
             return;
         }
-        let hurry = self.hurry.lock().unwrap_or_else(PoisonError::into_inner);
+        let hurry = {
+            let hurry = self.hurry.lock().unwrap_or_else(PoisonError::into_inner);
+            hurry.clone()
+        };
         if hurry.as_ref().is_some_and(Hurry::check_now) {
             telemetry::hurried(&self.name);
         }

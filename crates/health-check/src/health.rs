@@ -96,6 +96,7 @@ enum Keeper {
 }
 
 /// Lets a call hurry a monitor, and does not keep it.
+#[derive(Clone)]
 pub(crate) struct Hurry {
     shared: Weak<Shared>,
     /// Where it probes on demand.

@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) nudge: Notify,
     /// How long who waits for the first result, or for a fresh one, waits at most.
     pub(crate) patience: Duration,
+    /// Held while the state is turned, so that two who turn it do not cross. Who is told of that may look at the record meanwhile.
+    turning: Mutex<()>,
     record: Mutex<Record>,
     /// What a page draws; empty while there is none.
     #[cfg(feature = "status-page")]
@@ -79,6 +81,7 @@ impl Shared {
             traffic: AtomicU8::new(SEEN),
             nudge: Notify::new(),
             patience: Duration::ZERO,
+            turning: Mutex::default(),
             record: Mutex::new(Record {
                 probed: State::Unknown,
                 reason: None,
@@ -149,22 +152,26 @@ impl Shared {
 
     /// Probes turned the state.
     pub(crate) fn turn(&self, state: State, reason: Option<ProbeError>) {
-        let mut record = self.record();
-        record.probed = state;
-        record.reason = reason;
+        let _turning = self.turning();
+        {
+            let mut record = self.record();
+            record.probed = state;
+            record.reason = reason;
+        }
         let forced = self.status.borrow().forced;
-        self.apply(&mut record, forced);
+        self.apply(forced);
     }
 
     /// Somebody decided by hand; `None`: that probes decide again.
     pub(crate) fn force(&self, forced: Option<Override>) {
-        let mut record = self.record();
+        let _turning = self.turning();
         telemetry::forced(&self.name, forced);
-        self.apply(&mut record, forced);
+        self.apply(forced);
     }
 
-    /// Makes the state what it must be now. The lock is held, so that two who change it do not cross.
-    fn apply(&self, record: &mut Record, forced: Option<Override>) {
+    /// Makes the state what it must be now.
+    fn apply(&self, forced: Option<Override>) {
+        let mut record = self.record();
         let (state, reason) = match forced {
             Some(forced) => (
                 forced.state(),
@@ -180,7 +187,6 @@ impl Shared {
         };
         let now = Instant::now();
         if from != state {
-            telemetry::turned(&self.name, from, state, reason.as_ref());
             if record.transitions.len() >= record.most {
                 record.transitions.pop_front();
             }
@@ -194,6 +200,10 @@ impl Shared {
                     forced,
                 });
             }
+        }
+        drop(record);
+        if from != state {
+            telemetry::turned(&self.name, from, state, reason.as_ref());
         }
         let by_hand = if forced.is_some() { FORCED } else { 0 };
         self.state.store(number(state) | by_hand, Ordering::Release);
@@ -332,6 +342,10 @@ impl Shared {
 
     fn linked(&self) -> MutexGuard<'_, Vec<Weak<Endpoint>>> {
         self.linked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turning(&self) -> MutexGuard<'_, ()> {
+        self.turning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {

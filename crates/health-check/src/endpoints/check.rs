@@ -346,9 +346,6 @@ impl Last {
         };
         let from = judge.state();
         let turned = judge.observe(error.is_none(), thresholds);
-        if let Some(to) = turned {
-            telemetry::turned(name, from, to, error.as_ref());
-        }
         let known = Known {
             at: now,
             since: if turned.is_some() { now } else { since },
@@ -357,6 +354,11 @@ impl Last {
             judge,
         };
         *last = Some(known.clone());
+        // Who is told may look at it.
+        drop(last);
+        if let Some(to) = turned {
+            telemetry::turned(name, from, to, known.error.as_ref());
+        }
         known
     }
 }

@@ -62,9 +62,11 @@ pub(crate) struct Seat<S> {
     pub(crate) load: Arc<Load>,
     /// As the pool saw it last.
     pub(crate) usable: AtomicBool,
-    #[cfg(feature = "metrics")]
-    picks: metrics::Counter,
+    picks: Picks,
 }
+
+/// Counts the calls that go to an endpoint.
+pub(crate) struct Picks(#[cfg(feature = "metrics")] metrics::Counter);
 
 // === impl Member ===
 
@@ -224,17 +226,12 @@ impl<S> fmt::Debug for Member<S> {
 // === impl Seat ===
 
 impl<S> Seat<S> {
-    #[cfg_attr(
-        not(feature = "metrics"),
-        expect(unused_variables, reason = "what metrics are named after")
-    )]
-    pub(crate) fn new(upstream: &str, member: Member<S>, load: Arc<Load>, usable: bool) -> Self {
+    pub(crate) fn new(member: Member<S>, picks: Picks, load: Arc<Load>, usable: bool) -> Self {
         if let (Some(health), Some(passive)) = (&member.health, &member.passive) {
             health.link(passive);
         }
         Self {
-            #[cfg(feature = "metrics")]
-            picks: metrics::counter!("health_check.pool.picks", "upstream" => upstream.to_owned(), "endpoint" => member.name.to_string()),
+            picks,
             member,
             load,
             usable: AtomicBool::new(usable),
@@ -248,11 +245,31 @@ impl<S> Seat<S> {
         if let Some(health) = &self.member.health {
             health.call_came();
         }
-        #[cfg(feature = "metrics")]
-        self.picks.increment(1);
+        self.picks.count();
     }
 
     pub(crate) fn is_usable(&self) -> bool {
         self.usable.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Picks ===
+
+impl Picks {
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(unused_variables, reason = "what metrics are named after")
+    )]
+    pub(crate) fn new(upstream: &str, endpoint: &str) -> Self {
+        Self(
+            #[cfg(feature = "metrics")]
+            metrics::counter!("health_check.pool.picks", "upstream" => upstream.to_owned(), "endpoint" => endpoint.to_owned()),
+        )
+    }
+
+    #[inline]
+    fn count(&self) {
+        #[cfg(feature = "metrics")]
+        self.0.increment(1);
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::changes::Changes;
 use crate::pass::Pass;
 use crate::pool::load::{InFlight, Load, Rules};
-use crate::pool::member::{Member, MemberStatus, Seat};
+use crate::pool::member::{Member, MemberStatus, Picks, Seat};
 use crate::pool::view::{Entry, Group, View, scale};
 use crate::refusal::Kept;
 use crate::{Health, PoolSettings, telemetry};
@@ -27,7 +27,10 @@ pub(crate) struct Shared<S> {
     /// Counts what makes the view out of date.
     pub(crate) changes: Arc<Changes>,
     view: ArcSwap<View<S>>,
+    /// In the order of their names, so that picks repeat for a seed.
     seats: Mutex<Seats<S>>,
+    /// The priorities that were told to panic; held while that is told.
+    panicking: Mutex<BTreeSet<u32>>,
     /// How many names that are followed have an address.
     pub(crate) claims: Mutex<BTreeMap<SocketAddr, usize>>,
     /// Those that follow changes of the endpoints; they end with the pool.
@@ -37,12 +40,7 @@ pub(crate) struct Shared<S> {
     charted: std::sync::atomic::AtomicBool,
 }
 
-/// All endpoints. In the order of their names, so that picks repeat for a seed.
-struct Seats<S> {
-    all: BTreeMap<Arc<str>, Arc<Seat<S>>>,
-    /// The priorities that panic.
-    panicking: BTreeSet<u32>,
-}
+type Seats<S> = BTreeMap<Arc<str>, Arc<Seat<S>>>;
 
 /// An endpoint for a call.
 pub(crate) struct Picked<S> {
@@ -75,10 +73,8 @@ impl<S> Shared<S> {
             kept: Kept::default(),
             changes: Arc::default(),
             view: ArcSwap::from_pointee(View::empty()),
-            seats: Mutex::new(Seats {
-                all: BTreeMap::new(),
-                panicking: BTreeSet::new(),
-            }),
+            seats: Mutex::default(),
+            panicking: Mutex::default(),
             claims: Mutex::default(),
             tasks: Mutex::default(),
             #[cfg(feature = "status-page")]
@@ -97,18 +93,24 @@ impl<S> Shared<S> {
         insert: impl IntoIterator<Item = Member<S>>,
     ) {
         let now = Instant::now();
-        let insert: Vec<_> = insert.into_iter().collect();
+        let upstream = &self.settings.upstream;
+        // Before the lock: a recorder of metrics may look at the pool.
+        let with_picks = |member: Member<S>| {
+            let picks = Picks::new(upstream, &member.name);
+            (member, picks)
+        };
+        let insert: Vec<_> = insert.into_iter().map(with_picks).collect();
         let mut seats = self.seats();
-        let all = mem::take(&mut seats.all).into_iter();
+        let all = mem::take(&mut *seats).into_iter();
         // Dropped when the lock is free: what drops a service may look at the pool.
         let (all, mut gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             all.partition(|(name, _)| keep(name));
-        seats.all = all;
+        *seats = all;
         // Where all are new, none has to wait for the others.
-        let first = seats.all.is_empty();
-        for member in insert {
+        let first = seats.is_empty();
+        for (member, picks) in insert {
             let name = Arc::clone(&member.name);
-            let old = seats.all.get(&name);
+            let old = seats.get(&name);
             let load = old.map(|old| Arc::clone(&old.load)).unwrap_or_else(|| {
                 let load = Load::new(Arc::clone(&name), self.rules);
                 if !first && self.settings.slow_start.is_some() {
@@ -122,24 +124,25 @@ impl<S> Shared<S> {
             if self.charted.load(Ordering::Relaxed) {
                 member.chart();
             }
-            let seat = Seat::new(&self.settings.upstream, member, load, usable);
-            if let Some(old) = seats.all.insert(Arc::clone(&name), Arc::new(seat)) {
+            let seat = Seat::new(member, picks, load, usable);
+            if let Some(old) = seats.insert(Arc::clone(&name), Arc::new(seat)) {
                 gone.insert(name, old);
             }
         }
         let view = self.rebuild(&mut seats, now);
         drop(seats);
         drop((view, gone));
+        self.tell();
         // Who waits for an endpoint looks again.
         self.changes.tell();
     }
 
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
-        self.seats().all.keys().cloned().collect()
+        self.seats().keys().cloned().collect()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.seats().all.len()
+        self.seats().len()
     }
 
     pub(crate) fn status(&self) -> Vec<MemberStatus> {
@@ -149,7 +152,7 @@ impl<S> Shared<S> {
     /// Looks at each endpoint, by the order of their names.
     pub(crate) fn look<T>(&self, mut row: impl FnMut(&Member<S>, MemberStatus) -> T) -> Vec<T> {
         let now = Instant::now();
-        let seats: Vec<_> = self.seats().all.values().cloned().collect();
+        let seats: Vec<_> = self.seats().values().cloned().collect();
         let look = |seat: Arc<Seat<S>>| {
             let status = MemberStatus {
                 name: Arc::clone(&seat.member.name),
@@ -170,16 +173,16 @@ impl<S> Shared<S> {
         let seats = self.seats();
         // Under the lock, under which endpoints are put in.
         self.charted.store(true, Ordering::Relaxed);
-        for seat in seats.all.values() {
+        for seat in seats.values() {
             seat.member.chart();
         }
     }
 
-    /// Makes the view anew, and says what has changed. Returns the one of before, to be dropped when the lock is free.
+    /// Makes the view anew. Returns the one of before, to be dropped when the lock is free.
     fn rebuild(&self, seats: &mut Seats<S>, now: Instant) -> Arc<View<S>> {
         // Before the look: what changes during it makes another view.
         let count = self.changes.count();
-        for seat in seats.all.values() {
+        for seat in seats.values() {
             let (usable, _) = seat.member.look();
             if usable && !seat.usable.swap(usable, Ordering::Relaxed) {
                 seat.load.forget();
@@ -190,21 +193,25 @@ impl<S> Shared<S> {
                 seat.usable.store(false, Ordering::Relaxed);
             }
         }
-        let view = View::new(seats.all.values(), &self.settings, count, now);
-        let panicking: BTreeSet<u32> = view
-            .groups
-            .iter()
-            .filter(|group| group.panics)
-            .map(|group| group.priority)
-            .collect();
-        for priority in panicking.symmetric_difference(&seats.panicking) {
-            let entered = panicking.contains(priority);
-            telemetry::panic(&self.settings.upstream, *priority, entered);
-        }
-        let usable = seats.all.values().filter(|seat| seat.is_usable()).count();
-        telemetry::members(&self.settings.upstream, usable, seats.all.len());
-        seats.panicking = panicking;
+        let view = View::new(seats.values(), &self.settings, count, now);
         self.view.swap(Arc::new(view))
+    }
+
+    /// Says what the view is like that is there now, which is that of who comes or a later one. The endpoints are not locked: who is told may look at them.
+    fn tell(&self) {
+        let mut told = self
+            .panicking
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let view = self.view.load();
+        let panicking = view.groups.iter().filter(|group| group.panics);
+        let panicking: BTreeSet<u32> = panicking.map(|group| group.priority).collect();
+        let upstream = &self.settings.upstream;
+        for priority in panicking.symmetric_difference(&told) {
+            telemetry::panic(upstream, *priority, panicking.contains(priority));
+        }
+        telemetry::members(upstream, view.usable, view.size);
+        *told = panicking;
     }
 
     /// Makes the view anew where it is out of date. Where another call is about it, the old one will do: what it says is asked again before an endpoint is called.
@@ -219,6 +226,7 @@ impl<S> Shared<S> {
         let view = self.rebuild(&mut seats, now);
         drop(seats);
         drop(view);
+        self.tell();
     }
 
     /// When the view is out of date by itself, and how many changes it was made from.
@@ -267,7 +275,7 @@ impl<S> Shared<S> {
     /// The time until an endpoint is looked at again, where somebody knows.
     pub(crate) fn again(&self) -> Option<Duration> {
         let seats = self.seats();
-        let seats = seats.all.values();
+        let seats = seats.values();
         let next = seats.filter_map(|seat| {
             let Member {
                 health, passive, ..

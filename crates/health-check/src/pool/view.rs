@@ -18,6 +18,9 @@ pub(crate) struct View<S> {
     pub(crate) unsettled: Box<[Arc<Seat<S>>]>,
     /// The first priority first.
     pub(crate) groups: Box<[Group<S>]>,
+    /// How many endpoints may be called, and how many there are.
+    pub(crate) usable: usize,
+    pub(crate) size: usize,
 }
 
 /// The endpoints of one priority.
@@ -61,6 +64,8 @@ impl<S> View<S> {
             due: None,
             unsettled: Box::default(),
             groups: Box::default(),
+            usable: 0,
+            size: 0,
         }
     }
 
@@ -79,10 +84,13 @@ impl<S> View<S> {
         // Those that get calls in a panic, those that get them else, and those that get a trial; how many there are, and how many nobody knows of.
         type Found<S> = ([Vec<Arc<Seat<S>>>; 3], usize, usize);
         let mut found: BTreeMap<u32, Found<S>> = BTreeMap::new();
+        let (mut usable, mut size) = (0, 0);
         for seat in seats {
+            size += 1;
+            usable += usize::from(seat.is_usable());
             let found = found.entry(seat.member.priority).or_default();
-            let ([all, regular, trials], size, unknown) = found;
-            *size += 1;
+            let ([all, regular, trials], number, unknown) = found;
+            *number += 1;
             // What was decided by hand is no mistake of the probes.
             if !seat.member.is_taken_out() {
                 all.push(Arc::clone(seat));
@@ -149,6 +157,8 @@ impl<S> View<S> {
             due,
             unsettled: unsettled.into(),
             groups: groups.collect(),
+            usable,
+            size,
         }
     }
 
@@ -279,6 +289,7 @@ mod tests {
     use super::*;
     use crate::Member;
     use crate::pool::load::{Load, Rules};
+    use crate::pool::member::Picks;
 
     fn table(weights: &[u32]) -> Table<()> {
         let rules = Rules::new(&PoolSettings::new());
@@ -286,7 +297,8 @@ mod tests {
             let member = Member::new(index.to_string(), ());
             let member = member.weight(NonZeroU32::new(*weight).unwrap());
             let load = Arc::new(Load::new(Arc::clone(&member.name), rules));
-            Arc::new(Seat::new("upstream", member, load, true))
+            let picks = Picks::new("upstream", &member.name);
+            Arc::new(Seat::new(member, picks, load, true))
         });
         Table::new(seats.collect())
     }

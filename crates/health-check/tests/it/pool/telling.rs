@@ -99,3 +99,115 @@ fn picks_and_endpoints_are_counted() {
         ]
     );
 }
+
+/// Looks at what is recorded, from another thread, so that a lock that is held is seen.
+#[cfg(feature = "metrics")]
+#[derive(Clone)]
+struct LooksBack {
+    look: Arc<dyn Fn() + Send + Sync>,
+    /// How often it could, and could not.
+    looked: Arc<[AtomicU64; 2]>,
+}
+
+#[cfg(feature = "metrics")]
+impl LooksBack {
+    fn look(&self) {
+        let (sender, looked) = std::sync::mpsc::channel();
+        let look = Arc::clone(&self.look);
+        std::thread::spawn(move || {
+            look();
+            sender.send(())
+        });
+        let in_time = looked.recv_timeout(Duration::from_secs(5)).is_ok();
+        self.looked[usize::from(!in_time)].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl metrics::Recorder for LooksBack {
+    fn describe_counter(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+
+    fn describe_gauge(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+
+    fn describe_histogram(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+
+    fn register_counter(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        self.look();
+        metrics::Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        self.look();
+        metrics::Gauge::noop()
+    }
+
+    fn register_histogram(
+        &self,
+        _: &metrics::Key,
+        _: &metrics::Metadata<'_>,
+    ) -> metrics::Histogram {
+        self.look();
+        metrics::Histogram::noop()
+    }
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn who_records_may_look_at_what_is_recorded() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _entered = runtime.enter();
+    let health = Health::fixed(State::Up);
+    let pool: Pool<Upstream> = settings().pool();
+    let db = portcullis_health_check::Check::probe("db", || async { Ok(()) });
+    let endpoints = portcullis_health_check::Endpoints::new().check(db);
+    let recorder = LooksBack {
+        look: {
+            let (health, pool, endpoints) = (health.clone(), pool.clone(), endpoints.clone());
+            Arc::new(move || {
+                drop((
+                    health.history(),
+                    health.last_check(),
+                    pool.members(),
+                    endpoints.is_ready(),
+                ));
+            })
+        },
+        looked: Arc::default(),
+    };
+
+    metrics::with_local_recorder(&recorder, || {
+        let member = Upstream::new("a").member().health(health.clone());
+        pool.insert(member);
+        health.force(portcullis_health_check::Override::Down);
+        runtime.block_on(async {
+            ask(&pool).await;
+            let request = Request::get("/readyz").body(Body::default()).unwrap();
+            endpoints.clone().oneshot(request).await.unwrap();
+        });
+    });
+
+    let [looked, waited] = &*recorder.looked;
+    assert_eq!(waited.load(Ordering::Relaxed), 0);
+    assert!(looked.load(Ordering::Relaxed) > 8);
+}
