@@ -44,6 +44,9 @@ pub struct Turn<'c, 'a> {
     pub messages: Vec<&'c Message<'a>>,
 }
 
+/// The most messages of a chat that is taken apart, where each needs many times the memory of its text: the most that Anthropic takes.
+const MAX_MESSAGES: usize = 100_000;
+
 /// The members that no table is asked about.
 const TAKEN: [&str; 11] = [
     "model",
@@ -81,7 +84,13 @@ impl<'a> Chat<'a> {
         let list = messages.into_iter().flat_map(Json::elements);
         chat.messages = list
             .enumerate()
-            .map(|(position, json)| Message::parse(json, position))
+            .map(|(position, json)| match position {
+                ..MAX_MESSAGES => Message::parse(json, position),
+                _ => {
+                    let message = format!("`messages` must hold at most {MAX_MESSAGES} messages");
+                    Err(ChatError::invalid("messages", message))
+                }
+            })
             .collect::<Result<_, _>>()?;
         chat.functions = Function::list(tools, functions)?;
         chat.tool_choice = ToolChoice::parse(tool_choice, function_call)?;

@@ -89,9 +89,10 @@
 //!
 //! | what | answer |
 //! |---|---|
-//! | a body that is no chat, or cannot be said to the provider | 400, with the place in `param`; the provider is not called |
+//! | a body that is no chat, has more than 100000 messages, or cannot be said to the provider | 400, with the place in `param`; the provider is not called |
 //! | a body over the limit, or in a content coding | 413, 415 |
 //! | a reply that is none, over the limit, or breaks off; a whole reply instead of a stream | 502 and `invalid_upstream_response`, with `Proxy-Status` |
+//! | a stream with more than 128 choices or 1024 calls, or with an event that is over its limit or becomes eight times as long | the same as the first event, later an event with that error |
 #![forbid(unsafe_code)]
 
 mod answer;

@@ -175,6 +175,17 @@ fn deprecated_functions_are_tools() {
 }
 
 #[test]
+fn a_chat_has_a_limit_of_messages() {
+    let of = |count| with(&vec![json!({"role": "user"}); count].into());
+
+    let fits = of(MAX_MESSAGES).to_string();
+    let refused = refused(&of(MAX_MESSAGES + 1));
+
+    assert!(Chat::parse(Json::parse(fits.as_bytes(), "it").unwrap()).is_ok());
+    assert_eq!(refused.1, "`messages` must hold at most 100000 messages");
+}
+
+#[test]
 fn an_answer_belongs_to_the_last_call_of_its_id_before_it() {
     let call = |id: &str, name: &str| json!({"role": "assistant", "tool_calls": [{"id": id, "function": {"name": name}}]});
     let answer = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "r"});
