@@ -98,7 +98,8 @@ impl Provider for Anthropic {
         let version = HeaderName::from_static("anthropic-version");
         out.header(version, self.version.clone());
         out.refuse_blank_stops();
-        effort::write(chat, out)?;
+        let by_tool = self.schema_by_tool(chat);
+        effort::write(chat, by_tool.is_some(), out)?;
         write_system(chat, out.body());
         out.body().key("messages").begin_array();
         for turn in chat.turns() {
@@ -108,7 +109,6 @@ impl Provider for Anthropic {
             }
         }
         out.body().end_array();
-        let by_tool = self.schema_by_tool(chat);
         write_tools(chat, by_tool, out)?;
         match &chat.response_format {
             None | Some(ResponseFormat::Text) => {}
