@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use crate::{ApiKey, Caller, LlmMappingLayer, Policy, providers};
+use crate::providers::{self, ErnieTokenLayer};
+use crate::{ApiKey, Caller, LlmMappingLayer, Policy};
 
 /// The serde form of [`LlmMappingLayer`]: its settings by the same names, and the provider by the name that [`providers::by_name`] takes.
 ///
@@ -47,6 +48,9 @@ pub struct Config {
     pub base_url: Option<String>,
     /// Where the key is that the provider knows us by.
     pub api_key: Option<ApiKeyConfig>,
+    /// The other half of the key, for the first version of ERNIE's API: with it [`token_layer`](LlmMappingLayer::token_layer) has the layer that
+    /// must stand below, and `api_key` is the access key.
+    pub secret_key: Option<ApiKeyConfig>,
     /// The model to ask for.
     pub model: Option<String>,
     /// Which API the caller speaks.
@@ -97,6 +101,7 @@ impl TryFrom<Config> for LlmMappingLayer {
             provider,
             base_url,
             api_key,
+            secret_key,
             model,
             caller,
             unsupported,
@@ -111,8 +116,24 @@ impl TryFrom<Config> for LlmMappingLayer {
         if let Some(url) = base_url {
             layer = layer.base_url(&url)?;
         }
-        if let Some(key) = api_key {
-            layer = layer.api_key(key.read()?);
+        let api_key = api_key.map(|key| key.read()).transpose()?;
+        match (secret_key, api_key) {
+            (Some(_), _) if provider != "ernie-v1" => {
+                let message = "is for the provider `ernie-v1` alone";
+                return Err(InvalidConfig::new("secret_key", message));
+            }
+            (Some(_), None) => {
+                let message = "stands without `api_key`, which is the access key";
+                return Err(InvalidConfig::new("secret_key", message));
+            }
+            (Some(secret), Some(key)) => {
+                let secret = secret.read().map_err(|mistake| {
+                    InvalidConfig::new("secret_key", mistake.message().to_owned())
+                })?;
+                layer = layer.ernie_token(ErnieTokenLayer::new(key, secret));
+            }
+            (None, Some(key)) => layer = layer.api_key(key),
+            (None, None) => {}
         }
         if let Some(model) = model {
             if model.is_empty() {

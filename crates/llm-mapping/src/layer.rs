@@ -9,6 +9,7 @@ use portcullis_param_mapping::DEFAULT_MAX_EVENT_BYTES;
 use tower_layer::Layer;
 
 use crate::provider::Provider;
+use crate::providers::ErnieTokenLayer;
 use crate::tables::{Policy, Tables};
 use crate::{ApiKey, Caller, ChatModel, LlmMapping};
 
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) tables: Arc<Tables>,
     pub(crate) base: Option<Base>,
     pub(crate) api_key: Option<ApiKey>,
+    pub(crate) token: Option<ErnieTokenLayer>,
     pub(crate) model: Option<ChatModel>,
     pub(crate) report_header: Option<HeaderName>,
     pub(crate) name: Arc<str>,
@@ -79,6 +81,7 @@ impl LlmMappingLayer {
             tables,
             base: None,
             api_key: None,
+            token: None,
             model: None,
             report_header: Some(DEFAULT_REPORT_HEADER),
             name: DEFAULT_NAME.into(),
@@ -119,6 +122,18 @@ impl LlmMappingLayer {
     pub fn model(self, model: impl Into<Arc<str>>) -> Self {
         let model = ChatModel::new(model);
         self.with(|settings| settings.model = Some(model))
+    }
+
+    /// Keeps the layer that fetches tokens for the first version of ERNIE's API, for whoever builds the stack: it must stand directly below this one.
+    /// Default: none.
+    pub fn ernie_token(self, token: ErnieTokenLayer) -> Self {
+        self.with(|settings| settings.token = Some(token))
+    }
+
+    /// Returns the layer that must stand directly below this one, if there is one.
+    #[must_use]
+    pub fn token_layer(&self) -> Option<&ErnieTokenLayer> {
+        self.settings.token.as_ref()
     }
 
     /// Replaces the provider's table, which is data: take [`Provider::tables`], change it, and give it here.
@@ -226,6 +241,7 @@ impl fmt::Debug for Settings {
             .field("tables", &self.tables)
             .field("base", &self.base)
             .field("api_key", &self.api_key)
+            .field("token", &self.token)
             .field("model", &self.model)
             .field("report_header", &self.report_header)
             .field("name", &self.name)

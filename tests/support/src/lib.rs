@@ -4,10 +4,12 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod frames;
 mod log;
 mod probe;
 
 pub use crate::body::{ScriptBody, Step};
+pub use crate::frames::frames;
 pub use crate::log::Log;
 pub use crate::probe::{Probe, ProbeFuture, ProbeHandle};
 

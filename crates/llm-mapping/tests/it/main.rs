@@ -9,7 +9,6 @@ mod cases;
 mod contract;
 mod ernie_token;
 mod exchange;
-mod frames;
 mod gemini;
 mod hostile;
 mod joined;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `events` | the provider's events: a text is a `data:` event, an object with `event` and `data` one with a name, a `raw` text stands as it is |
 //! | `lines` | instead of events: one JSON text a line |
-//! | `frames` | instead of events: messages of Amazon's, see `frames.rs` |
+//! | `frames` | instead of events: messages of Amazon's, see `frames` of `tests/support` |
 //! | `headers` | of the provider's answer, beside the content type |
 //! | `usage` | the caller asks for the usage; default no |
 //! | `content_type` | default `text/event-stream` |
@@ -16,11 +16,11 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use portcullis_llm_mapping::LlmMappingLayer;
+use portcullis_test_support::frames;
 use serde_json::{Map, Value, json};
 
 use crate::cases::{PROVIDERS, cases, headers_of, name_of};
 use crate::exchange::{Scripted, Told, assert_like, layer, send};
-use crate::frames::frames;
 
 fn asked(case: &Value) -> Value {
     let usage = case["usage"].as_bool().unwrap_or(false);

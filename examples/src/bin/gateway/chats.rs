@@ -9,7 +9,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use portcullis::gateway_error::GatewayErrorLayer;
 use portcullis::{Chats, Stack};
-use tower::util::BoxCloneSyncService;
+use tower::util::{BoxCloneSyncService, Either};
 use tower::{Layer, ServiceBuilder};
 
 use crate::client::client;
@@ -23,12 +23,26 @@ pub(crate) fn service(
 ) -> BoxCloneSyncService<Request, Response, Infallible> {
     let client = client::<Body>(connector);
     let router = chats.router(|_, mapping| {
-        let provider = ServiceBuilder::new()
-            // Errors of the client become answers below the mapping, which gives them the form that the caller reads.
-            .layer(mapping.clone())
+        // Errors of the client become answers below the mapping, which gives them the form that the caller reads.
+        let client = ServiceBuilder::new()
             .layer(GatewayErrorLayer::new())
             .map_request(|request: http::Request<_>| request.map(Body::new))
             .service(client.clone());
+        let provider = match mapping.token_layer() {
+            Some(token) => Either::Left(
+                ServiceBuilder::new()
+                    .map_response(|response: http::Response<_>| response.map(Body::new))
+                    .layer(mapping.clone())
+                    .layer(token.clone())
+                    .service(client),
+            ),
+            None => Either::Right(
+                ServiceBuilder::new()
+                    .map_response(|response: http::Response<_>| response.map(Body::new))
+                    .layer(mapping.clone())
+                    .service(client),
+            ),
+        };
         stack.layer(provider)
     });
     let service = ServiceBuilder::new()

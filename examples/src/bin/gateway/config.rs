@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// The environment variable that holds the provider's key. Without one, the caller's is used.
     #[arg(long, requires = "provider")]
     api_key_env: Option<String>,
+    /// The environment variable that holds the secret key which belongs to it, for the provider `ernie-v1`.
+    #[arg(long, requires = "api_key_env")]
+    secret_key_env: Option<String>,
     /// The settings, in YAML.
     #[arg(long)]
     config: Option<PathBuf>,
@@ -184,7 +187,7 @@ impl Settings {
         }
         if let Some((provider, url)) = arguments.provider.as_ref().zip(arguments.upstream.as_ref())
         {
-            self.chats = Some(one_provider(provider, url, arguments.api_key_env.clone())?);
+            self.chats = Some(one_provider(provider, url, arguments)?);
             self.upstream = None;
             self.config.pool = None;
         } else if let Some(url) = &arguments.upstream {
@@ -200,11 +203,13 @@ impl Settings {
 /// The name of the one check that the gateway has: that calls may go somewhere.
 pub(crate) const UPSTREAM: &str = "upstream";
 
-fn one_provider(name: &str, url: &str, key: Option<String>) -> Result<Chats, String> {
+fn one_provider(name: &str, url: &str, arguments: &Arguments) -> Result<Chats, String> {
+    let in_env = |name: &Option<String>| name.clone().map(ApiKeyConfig::Env);
     let mut provider = llm_mapping::Config::default();
     name.clone_into(&mut provider.provider);
     provider.base_url = Some(url.to_owned());
-    provider.api_key = key.map(ApiKeyConfig::Env);
+    provider.api_key = in_env(&arguments.api_key_env);
+    provider.secret_key = in_env(&arguments.secret_key_env);
     let mut config = ChatsConfig::one(provider);
     config.caller = Caller::Any;
     let flag = |mistake: InvalidConfig| {
@@ -212,6 +217,7 @@ fn one_provider(name: &str, url: &str, key: Option<String>) -> Result<Chats, Str
         let flag = match path.rsplit('.').next() {
             Some("base_url") => "--upstream",
             Some("api_key") => "--api-key-env",
+            Some("secret_key") => "--secret-key-env",
             _ => "--provider",
         };
         format!("{flag}: {}", mistake.message())

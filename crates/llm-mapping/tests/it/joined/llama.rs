@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Said, sse};
 #[cfg(feature = "aws")]
-use crate::frames::frames;
+use portcullis_test_support::frames;
 
 fn tgi_details(said: &Said) -> Value {
     json!({"finish_reason": said.reason("eos_token", "length", "eos_token"), "generated_tokens": said.completion, "input_length": said.prompt})

@@ -1,5 +1,6 @@
 //! What each provider answers, as its API has it.
 
+use portcullis_test_support::frames;
 use serde_json::{Value, json};
 
 use super::{Asked, What};
@@ -192,5 +193,61 @@ pub(super) fn tgi(asked: Asked) -> (u16, &'static str, String) {
     (200, JSON, reply.to_string())
 }
 
+pub(super) fn bedrock(asked: Asked) -> (u16, &'static str, Vec<u8>) {
+    let said = |text: &str, reason: Option<&str>| json!({"generation": text, "prompt_token_count": 9, "generation_token_count": 4, "stop_reason": reason});
+    let reply = match asked.what {
+        What::Busy => return (429, JSON, message("slow down")),
+        What::Denied => return (401, JSON, message("who?")),
+        _ if !asked.is_stream => said("Hello there", Some("stop")),
+        _ => {
+            let all = [said("Hello ", None), said("there", Some("stop"))];
+            let all = all.map(|chunk| json!({ "chunk": chunk }));
+            return (200, AMAZON, frames(&all));
+        }
+    };
+    (200, JSON, reply.to_string().into())
+}
+
+pub(super) fn converse(asked: Asked) -> (u16, &'static str, Vec<u8>) {
+    let usage = json!({"inputTokens": 9, "outputTokens": 4, "totalTokens": 13});
+    let (content, reason) = match asked.what {
+        What::Busy => return (429, JSON, message("slow down")),
+        What::Denied => return (401, JSON, message("who?")),
+        What::Tool => {
+            let call = json!({"toolUseId": "t1", "name": "weather", "input": {"city": "Paris"}});
+            (json!({ "toolUse": call }), "tool_use")
+        }
+        What::Result => (json!({"text": "It is 21 degrees."}), "end_turn"),
+        What::Text => (json!({"text": "Hello there"}), "end_turn"),
+    };
+    if !asked.is_stream {
+        let said = json!({"message": {"role": "assistant", "content": [content]}});
+        let reply = json!({"output": said, "stopReason": reason, "usage": usage, "metrics": {"latencyMs": 1}});
+        return (200, JSON, reply.to_string().into());
+    }
+    let event = |name: &str, data: Value| json!({"event": name, "data": data});
+    let text = |text: &str| {
+        let delta = json!({"contentBlockIndex": 0, "delta": {"text": text}});
+        event("contentBlockDelta", delta)
+    };
+    let all = [
+        event("messageStart", json!({"role": "assistant"})),
+        text("Hello "),
+        text("there"),
+        event("contentBlockStop", json!({"contentBlockIndex": 0})),
+        event("messageStop", json!({"stopReason": "end_turn"})),
+        event(
+            "metadata",
+            json!({"usage": usage, "metrics": {"latencyMs": 1}}),
+        ),
+    ];
+    (200, AMAZON, frames(&all))
+}
+
+fn message(text: &str) -> Vec<u8> {
+    json!({ "message": text }).to_string().into()
+}
+
+const AMAZON: &str = "application/vnd.amazon.eventstream";
 pub(super) const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";

@@ -5,7 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 /// The bytes of frames: `{"event": name, "data": …}`, `{"exception": name, "data": …}`, and `{"chunk": …}` for an event `chunk` that holds it in base64.
-pub(crate) fn frames(frames: &[Value]) -> Vec<u8> {
+#[must_use]
+pub fn frames(frames: &[Value]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for frame in frames {
         let (kind, name, data) = if let Some(chunk) = frame.get("chunk") {
@@ -14,7 +15,7 @@ pub(crate) fn frames(frames: &[Value]) -> Vec<u8> {
         } else if let Some(name) = frame["exception"].as_str() {
             ("exception", name, frame["data"].clone())
         } else {
-            let name = frame["event"].as_str().expect("a name");
+            let name = frame["event"].as_str().unwrap_or_default();
             ("event", name, frame["data"].clone())
         };
         let type_name = format!(":{kind}-type");
@@ -31,15 +32,19 @@ pub(crate) fn frames(frames: &[Value]) -> Vec<u8> {
 fn message(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     let mut written = Vec::new();
     for (name, value) in headers {
-        written.push(u8::try_from(name.len()).unwrap());
+        written.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         written.extend(name.bytes());
         written.push(7);
-        written.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        written.extend(u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes());
         written.extend(value.bytes());
     }
-    let total = u32::try_from(16 + written.len() + payload.len()).unwrap();
+    let total = u32::try_from(16 + written.len() + payload.len()).unwrap_or(u32::MAX);
     let mut bytes = total.to_be_bytes().to_vec();
-    bytes.extend(u32::try_from(written.len()).unwrap().to_be_bytes());
+    bytes.extend(
+        u32::try_from(written.len())
+            .unwrap_or(u32::MAX)
+            .to_be_bytes(),
+    );
     bytes.extend(checksum(&bytes).to_be_bytes());
     bytes.extend(written);
     bytes.extend(payload);
@@ -57,6 +62,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     !sum
 }
 
+#[cfg(test)]
 #[test]
 fn the_checksum_is_the_known_one() {
     assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
