@@ -29,7 +29,7 @@ pub(crate) struct Rules {
     /// Milliseconds.
     default: f32,
     decay: f32,
-    longest_rest: Duration,
+    longest_rest: u32,
 }
 
 /// One call in flight; dropped, it is over.
@@ -79,7 +79,8 @@ impl Load {
     /// It asked to be called no sooner than after this: until then it is called where the others do not do.
     #[cold]
     pub(crate) fn rest(&self, wait: Duration) {
-        let until = Instant::now() + wait.min(self.rules.longest_rest);
+        let longest = Duration::from_millis(self.rules.longest_rest.into());
+        let until = Instant::now() + wait.min(longest);
         let until = self.rules.since_epoch(until);
         self.resting.fetch_max(until, Ordering::Relaxed);
     }
@@ -190,7 +191,9 @@ impl Rules {
             balancing: settings.balancing,
             default: millis_of(settings.default_latency),
             decay: millis_of(settings.decay).max(1.0),
-            longest_rest: settings.max_retry_after.min(LONGEST),
+            // A day has fewer than fit.
+            longest_rest: u32::try_from(settings.max_retry_after.min(LONGEST).as_millis())
+                .unwrap_or(u32::MAX),
         }
     }
 
