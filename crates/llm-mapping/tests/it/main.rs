@@ -13,6 +13,7 @@ mod gemini;
 mod hostile;
 mod joined;
 mod messages;
+mod mutated;
 mod router;
 mod schemas;
 mod settings;

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::cases::{PROVIDERS, cases, headers_of, name_of};
 use crate::exchange::{Scripted, Told, assert_like, layer, send};
 
-fn asked(case: &Value) -> Value {
+pub(crate) fn asked(case: &Value) -> Value {
     let usage = case["usage"].as_bool().unwrap_or(false);
     json!({
         "model": "M", "messages": [{"role": "user", "content": "Hi"}], "stream": true,
@@ -31,7 +31,7 @@ fn asked(case: &Value) -> Value {
 }
 
 /// The bytes of the provider's stream, with these line ends.
-fn stream(case: &Value, line_end: &str) -> Bytes {
+pub(crate) fn stream(case: &Value, line_end: &str) -> Bytes {
     if let Some(list) = case["frames"].as_array() {
         return frames(list).into();
     }
@@ -127,7 +127,7 @@ fn check(told: &Told, case: &Value, name: &str) {
 }
 
 /// The provider's answer with this body.
-fn answer_of(case: &Value, body: Bytes) -> Scripted {
+pub(crate) fn answer_of(case: &Value, body: Bytes) -> Scripted {
     let framed = if case["frames"].is_array() {
         "application/vnd.amazon.eventstream"
     } else {
