@@ -162,7 +162,7 @@ pub(crate) fn find(text: &str, tokens: &[String]) -> Option<Range<usize>> {
 /// The JSON document that these bytes are, without the space around it; `what` they are is for the words of the error.
 ///
 /// # Errors
-/// When they are not UTF-8, not JSON, or nested deeper than [`MAX_DEPTH`].
+/// When they are not UTF-8, not JSON, or nested deeper than 128 levels.
 pub fn read<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, String> {
     read_to(bytes, what, &mut ())
 }
