@@ -47,6 +47,21 @@ const FORMS: &[Form] = &[
         stream: openai_stream,
     },
     Form {
+        provider: "together",
+        max_calls: 3,
+        reply: openai,
+        content_type: "text/event-stream",
+        stream: openai_stream,
+    },
+    Form {
+        // It says either a text or one call, never both.
+        provider: "ernie-v1",
+        max_calls: 0,
+        reply: ernie,
+        content_type: "text/event-stream",
+        stream: ernie_stream,
+    },
+    Form {
         provider: "ernie-v2",
         max_calls: 3,
         reply: openai,
@@ -230,6 +245,22 @@ fn openai_stream(said: &Said) -> Vec<u8> {
     last["usage"] = openai_usage(said);
     events.push(last);
     (sse(events) + "data: [DONE]\n\n").into()
+}
+
+fn ernie_said(said: &Said, text: &str, is_end: bool) -> Value {
+    json!({
+        "id": "r", "object": "chat.completion", "created": 7, "result": text, "is_end": is_end, "is_truncated": is_end && said.is_cut,
+        "need_clear_history": false, "usage": openai_usage(said),
+    })
+}
+
+fn ernie(said: &Said) -> Value {
+    ernie_said(said, &said.text(), true)
+}
+
+fn ernie_stream(said: &Said) -> Vec<u8> {
+    let pieces = said.pieces.iter().map(|text| ernie_said(said, text, false));
+    sse(pieces.chain([ernie_said(said, "", true)])).into()
 }
 
 fn gemini_said(parts: &[Value], said: Option<&Said>) -> Value {
