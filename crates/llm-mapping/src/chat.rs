@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::ChatError;
 use crate::json::{Json, Text};
@@ -246,12 +246,17 @@ impl<'a> Chat<'a> {
             return;
         }
         let key = |id: &CallId<'a>| (matches!(id, CallId::Made(_)), id.decode());
-        let mut by_id = HashMap::new();
-        let mut by_name = HashMap::new();
+        let mut by_id = BTreeMap::new();
+        let mut by_name = BTreeMap::new();
+        let is_by_name = self.messages.iter().any(|message| {
+            message.role == Role::Tool && message.tool_call_id.is_none() && message.name.is_some()
+        });
         for message in &mut self.messages {
             for call in &message.tool_calls {
                 by_id.insert(key(&call.id), call.name);
-                by_name.insert(call.name.decode(), call.id);
+                if is_by_name {
+                    by_name.insert(call.name.decode(), call.id);
+                }
             }
             if message.role != Role::Tool {
                 continue;

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use portcullis_param_mapping::{
-    JsonItems, Jump, Jumps, decode_json_string, json_items_by, json_type_name, read_json,
-    read_json_jumps,
+    JsonItems, Jump, Jumps, json_items_by, json_type_name, read_json, read_json_jumps,
 };
 
 pub(crate) mod writer;
@@ -172,7 +171,8 @@ impl<'a> Json<'a> {
 
     /// Returns a name that several members have.
     pub(crate) fn given_twice(self) -> Option<Cow<'a, str>> {
-        let mut names: Vec<_> = self.members().map(|(key, _)| key.decode()).collect();
+        let mut names = Vec::with_capacity(16);
+        names.extend(self.members().map(|(key, _)| key.decode()));
         names.sort_unstable();
         let mut pairs = names.iter().zip(names.iter().skip(1));
         let twice = pairs.find(|(one, other)| one == other);
@@ -219,8 +219,7 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn decode(self) -> Cow<'a, str> {
         if self.0.contains('\\') {
-            let quoted = format!("\"{}\"", self.0);
-            return decode_json_string(&quoted).into_owned().into();
+            return unescape(self.0).into();
         }
         Cow::Borrowed(self.0)
     }
@@ -289,6 +288,53 @@ impl<'a> Iterator for Items<'a> {
         let text = self.text.get(item.value)?;
         Some((key, Json { text, jumps }))
     }
+}
+
+/// The text that stands with escapes in JSON that was checked.
+fn unescape(escaped: &str) -> String {
+    let mut text = String::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some((plain, behind)) = rest.split_once('\\') {
+        text.push_str(plain);
+        let mut letters = behind.chars();
+        let letter = match letters.next() {
+            Some('n') => '\n',
+            Some('t') => '\t',
+            Some('r') => '\r',
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('u') => {
+                let (letter, behind) = code_point(letters.as_str());
+                text.push(letter);
+                rest = behind;
+                continue;
+            }
+            // A quote, a slash or a backslash.
+            Some(letter) => letter,
+            None => break,
+        };
+        text.push(letter);
+        rest = letters.as_str();
+    }
+    text.push_str(rest);
+    text
+}
+
+/// The character of one `\u`, or of the two that are a pair, and what stands behind.
+fn code_point(text: &str) -> (char, &str) {
+    let unit = |text: &str| {
+        text.get(..4)
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+    };
+    let first = unit(text).unwrap_or(0xfffd);
+    let behind = text.get(4..).unwrap_or_default();
+    if let Some(letter) = char::from_u32(first) {
+        return (letter, behind);
+    }
+    let second = behind.strip_prefix("\\u").and_then(unit).unwrap_or(0xdc00);
+    let pair = 0x1_0000 + ((first & 0x3ff) << 10) + (second & 0x3ff);
+    let letter = char::from_u32(pair).unwrap_or(char::REPLACEMENT_CHARACTER);
+    (letter, behind.get(6..).unwrap_or_default())
 }
 
 fn unquoted(text: &str) -> Option<&str> {
@@ -371,6 +417,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn escapes_mean_what_serde_says(text in any::<String>(), plain in any::<bool>()) {
+            let escaped = if plain {
+                serde_json::to_string(&text).unwrap()
+            } else {
+                let units = text.encode_utf16().map(|unit| format!("\\u{unit:04X}"));
+                format!("\"{}\\/\\b\\f\"", units.collect::<String>())
+            };
+            let expected: String = serde_json::from_str(&escaped).unwrap();
+            let json = Json::parse(escaped.as_bytes(), "it").unwrap();
+
+            prop_assert_eq!(json.as_text().unwrap().decode(), expected);
+        }
+
         #[test]
         fn a_document_is_walked_as_a_text_is(value in nested()) {
             fn same(one: Json<'_>, other: Json<'_>) {

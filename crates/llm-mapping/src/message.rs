@@ -126,7 +126,7 @@ impl<'a> Message<'a> {
             "refusal",
         ]);
         let role = Role::parse(role, || at(".role"))?;
-        let mut parts = Vec::new();
+        let mut parts = Vec::with_capacity(1);
         match content {
             None => {}
             Some(content) if content.is_array() => {

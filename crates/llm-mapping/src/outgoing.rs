@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use portcullis_param_mapping::{ChangeKind, Report};
 
 use crate::json::writer::JsonWriter;
@@ -15,7 +15,7 @@ use crate::{ChatError, Json, Text};
 pub struct Outgoing {
     provider: Arc<dyn Provider>,
     path: String,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
     body: JsonWriter,
     params: JsonWriter,
     refuses_blank_stops: bool,
@@ -26,7 +26,7 @@ pub struct Outgoing {
 /// What of it is sent, and what was done to the parameters.
 pub(crate) struct Sent {
     pub(crate) body: Vec<Bytes>,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) path: String,
     pub(crate) report: Report,
 }
@@ -42,7 +42,7 @@ impl Outgoing {
         Self {
             provider,
             path: String::new(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
             body,
             params,
             refuses_blank_stops: false,
@@ -58,7 +58,7 @@ impl Outgoing {
 
     /// Sets a header, in place of the caller's.
     pub fn header(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
     }
 
     /// Returns what writes the body: inside its object, where members come next.

@@ -126,8 +126,10 @@ pub(crate) fn prepare(
     turn.secret = authorize(&mut parts.headers, provider.authorization(), turn)?;
     let length: usize = body.iter().map(Bytes::len).sum();
     describe(&mut parts.headers, length, provider.is_native());
-    parts.headers.extend(sent.headers);
-    parts.uri = target(&parts.uri, &sent.path, &settings)?;
+    for (name, value) in sent.headers {
+        parts.headers.insert(name, value);
+    }
+    parts.uri = target(std::mem::take(&mut parts.uri), sent.path, &settings)?;
     if settings.base.is_some() {
         // The client writes that of the new authority; the others are for the one that was asked, and for nobody else.
         for name in [header::HOST, header::COOKIE, header::PROXY_AUTHORIZATION] {
@@ -245,20 +247,20 @@ fn describe(headers: &mut HeaderMap, length: usize, is_native: bool) {
     );
 }
 
-fn target(uri: &Uri, path: &str, settings: &crate::layer::Settings) -> Result<Uri, ChatError> {
+fn target(uri: Uri, path: String, settings: &crate::layer::Settings) -> Result<Uri, ChatError> {
     let wrong = || ChatError::invalid("model", "`model` makes no path that can be asked for");
-    if leads_elsewhere(path) {
+    if leads_elsewhere(&path) {
         return Err(wrong());
     }
     let wrong = |_| wrong();
-    let mut parts = uri.clone().into_parts();
+    let mut parts = uri.into_parts();
     let path = match &settings.base {
         Some(base) => {
             parts.scheme = Some(base.scheme.clone());
             parts.authority = Some(base.authority.clone());
             format!("{}{path}", base.prefix)
         }
-        None => path.to_owned(),
+        None => path,
     };
     parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(wrong)?);
     let wrong = |_| ChatError::new(StatusCode::BAD_REQUEST, "the request has no right target");

@@ -109,8 +109,7 @@ pub fn items_by<'a>(text: &'a str, jumps: &'a [Jump]) -> Option<Items<'a>> {
 }
 
 /// The text of a JSON string, which stands in its quotes.
-#[must_use]
-pub fn decode_string(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode_string(text: &str) -> Cow<'_, str> {
     let inner = text
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))

@@ -237,9 +237,8 @@ pub use crate::generate::{Generate, Now};
 // Not for users: how our crates read JSON of which they keep nothing but places.
 #[doc(hidden)]
 pub use crate::json::{
-    Item as JsonItem, Items as JsonItems, decode_string as decode_json_string, items as json_items,
-    items_by as json_items_by, read as read_json, read_jumps as read_json_jumps,
-    type_name as json_type_name,
+    Item as JsonItem, Items as JsonItems, items as json_items, items_by as json_items_by,
+    read as read_json, read_jumps as read_json_jumps, type_name as json_type_name,
 };
 pub use crate::layer::ParamMappingLayer;
 pub use crate::mapped::Mapped;
