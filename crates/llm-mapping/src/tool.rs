@@ -83,16 +83,41 @@ impl<'a> Function<'a> {
         Ok(list)
     }
 
-    /// Writes it as OpenAI has it: name, description and parameters, as far as they are given.
-    pub(crate) fn write(&self, out: &mut JsonWriter) {
+    /// Writes all of them as OpenAI has them, where `tools` has its value.
+    pub(crate) fn write_tools(functions: &[Self], out: &mut JsonWriter) {
+        out.begin_array();
+        for function in functions {
+            out.begin_object().key("type").string("function");
+            function.begin(out.key("function"));
+            if let Some(parameters) = function.parameters {
+                out.key("parameters").json(parameters);
+            }
+            out.end_object().end_object();
+        }
+        out.end_array();
+    }
+
+    /// Writes it for a provider that must have a schema, which stands under this name.
+    pub(crate) fn write_with(&self, schema: &'static str, out: &mut JsonWriter) {
+        self.begin(out);
+        self.write_schema(out.key(schema));
+        out.end_object();
+    }
+
+    /// Writes the schema of what it takes: that of nothing where none is given.
+    pub(crate) fn write_schema(&self, out: &mut JsonWriter) {
+        match self.parameters {
+            Some(parameters) => out.json(parameters),
+            None => out.raw(r#"{"type":"object","properties":{}}"#),
+        };
+    }
+
+    /// Begins an object with the name, and the description if there is one.
+    pub(crate) fn begin(&self, out: &mut JsonWriter) {
         out.begin_object().key("name").text(self.name);
         if let Some(description) = self.description {
             out.key("description").text(description);
         }
-        if let Some(parameters) = self.parameters {
-            out.key("parameters").json(parameters);
-        }
-        out.end_object();
     }
 
     fn parse(json: Json<'a>, place: impl Fn() -> String) -> Result<Self, ChatError> {

@@ -1,11 +1,9 @@
 use std::collections::BTreeMap;
-use std::fmt;
 
 use portcullis_gateway_error::{DefaultClassifier, InvalidConfig};
 use portcullis_llm_mapping::{Caller, DEFAULT_MAX_CHAT_BYTES, LlmMappingLayer, ModelRouter};
-use portcullis_retry_on_gateway_error::StatusCodes;
+use portcullis_retry_on_gateway_error::{StatusCodes, deserialize_words};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
 
 use crate::{Fallback, FallbackLayer, FallbackOn};
 
@@ -62,8 +60,8 @@ pub struct ChatRouteConfig {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct FallbackConfig {
-    /// `failures`, `timeouts`, statuses and ranges of them. Default: `[failures, timeouts, 429, 500-599]`.
-    #[serde(deserialize_with = "words")]
+    /// `failures`, `timeouts`, statuses and ranges of them, as a list or as one text with commas. Default: `[failures, timeouts, 429, 500-599]`.
+    #[serde(deserialize_with = "deserialize_words")]
     pub on: Option<Vec<String>>,
     /// How many bytes of a request are kept for another target. Default: for chats the limit for a request, as they are read whole all the same.
     pub max_replay_bytes: Option<usize>,
@@ -88,10 +86,6 @@ struct Route {
     pattern: String,
     targets: FallbackLayer<LlmMappingLayer>,
 }
-
-struct Word(String);
-
-struct WordVisitor;
 
 // === impl ChatsConfig ===
 
@@ -197,37 +191,6 @@ impl FallbackConfig {
         }
         Ok(layer)
     }
-}
-
-// === impl Word ===
-
-impl<'de> Deserialize<'de> for Word {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WordVisitor)
-    }
-}
-
-// === impl WordVisitor ===
-
-impl Visitor<'_> for WordVisitor {
-    type Value = Word;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a word or a status")
-    }
-
-    fn visit_str<E: Error>(self, word: &str) -> Result<Word, E> {
-        Ok(Word(word.trim().to_owned()))
-    }
-
-    fn visit_u64<E: Error>(self, status: u64) -> Result<Word, E> {
-        Ok(Word(status.to_string()))
-    }
-}
-
-fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
-    let words = Option::<Vec<Word>>::deserialize(deserializer)?;
-    Ok(words.map(|words| words.into_iter().map(|Word(word)| word).collect()))
 }
 
 fn on(words: &[String]) -> Result<FallbackOn, InvalidConfig> {

@@ -15,7 +15,7 @@ mod headers;
 mod hedging;
 mod hints;
 mod lists;
-mod words;
+pub(crate) mod words;
 
 pub use self::adaptive_throttle::AdaptiveThrottleConfig;
 pub use self::backoff::BackoffConfig;

@@ -169,6 +169,10 @@ pub use crate::config::{
     Config, DrainConfig, HeaderMatchConfig, HeaderValueConfig, HedgingConfig, InFlightBudgetConfig,
     QuotaBudgetConfig, RatioBudgetConfig, ServerHintsConfig, ThrottleBudgetConfig,
 };
+// Not for users: how lists of words are read where others have them.
+#[cfg(feature = "config")]
+#[doc(hidden)]
+pub use crate::config::words::list as deserialize_words;
 pub use crate::future::ResponseFuture;
 pub use crate::grpc_codes::GrpcCodes;
 pub use crate::header_match::HeaderMatch;

@@ -382,16 +382,7 @@ fn write_tools(
     }
     let body = out.body().key("tools").begin_array();
     for function in &chat.functions {
-        body.begin_object().key("name").text(function.name);
-        if let Some(description) = function.description {
-            body.key("description").text(description);
-        }
-        body.key("input_schema");
-        match function.parameters {
-            Some(parameters) => body.json(parameters),
-            None => body.raw(r#"{"type":"object","properties":{}}"#),
-        };
-        body.end_object();
+        function.write_with("input_schema", body);
     }
     if let Some(schema) = schema {
         body.begin_object().key("name").string(SCHEMA_TOOL);

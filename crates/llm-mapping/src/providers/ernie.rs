@@ -370,16 +370,7 @@ fn write_functions(chat: &Chat<'_>, out: &mut Outgoing) -> Result<(), ChatError>
     }
     let body = out.body().key("functions").begin_array();
     for function in &chat.functions {
-        body.begin_object().key("name").text(function.name);
-        if let Some(description) = function.description {
-            body.key("description").text(description);
-        }
-        body.key("parameters");
-        match function.parameters {
-            Some(parameters) => body.json(parameters),
-            None => body.raw(r#"{"type":"object","properties":{}}"#),
-        };
-        body.end_object();
+        function.write_with("parameters", body);
     }
     body.end_array();
     if chat.parallel_tool_calls == Some(false) {

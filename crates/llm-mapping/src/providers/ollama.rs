@@ -8,8 +8,8 @@ use crate::time::seconds_of_rfc3339;
 use crate::uri::Source;
 use crate::usage::tokens;
 use crate::{
-    Chat, ChatError, Chunks, Exchange, FinishReason, Message, Outgoing, Part, ResponseFormat, Role,
-    ToolChoice, Usage,
+    Chat, ChatError, Chunks, Exchange, FinishReason, Function, Message, Outgoing, Part,
+    ResponseFormat, Role, ToolChoice, Usage,
 };
 
 /// Ollama's own API, `http://localhost:11434/api/chat`.
@@ -294,13 +294,7 @@ fn write_tools(chat: &Chat<'_>, out: &mut Outgoing) -> Result<(), ChatError> {
     if chat.parallel_tool_calls == Some(false) {
         out.unsupported("parallel_tool_calls", Policy::Drop)?;
     }
-    let body = out.body().key("tools").begin_array();
-    for function in &chat.functions {
-        body.begin_object().key("type").string("function");
-        function.write(body.key("function"));
-        body.end_object();
-    }
-    body.end_array();
+    Function::write_tools(&chat.functions, out.body().key("tools"));
     Ok(())
 }
 

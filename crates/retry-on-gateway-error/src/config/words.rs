@@ -25,9 +25,10 @@ struct TextOrMap<F, G, M> {
 }
 
 /// Reads `[a, b]`, `a,b` and `null`.
-pub(super) fn list<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<String>>, D::Error> {
+///
+/// # Errors
+/// When it is something else, or holds what is neither a word nor a number.
+pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
     let list = Option::<List>::deserialize(deserializer)?;
     Ok(list.map(|List(words)| words))
 }

@@ -120,16 +120,8 @@ fn write_tools(chat: &Chat<'_>, out: &mut Outgoing) -> Result<(), ChatError> {
     let body = out.body().key("toolConfig").begin_object();
     body.key("tools").begin_array();
     for function in &chat.functions {
-        body.begin_object().key("toolSpec").begin_object();
-        body.key("name").text(function.name);
-        if let Some(description) = function.description {
-            body.key("description").text(description);
-        }
-        body.key("inputSchema").begin_object().key("json");
-        match function.parameters {
-            Some(parameters) => body.json(parameters),
-            None => body.raw(r#"{"type":"object","properties":{}}"#),
-        };
+        function.begin(body.begin_object().key("toolSpec"));
+        function.write_schema(body.key("inputSchema").begin_object().key("json"));
         body.end_object().end_object().end_object();
     }
     body.end_array();

@@ -21,10 +21,7 @@ fn write_functions(chat: &Chat<'_>, gemini: &Gemini, out: &mut Outgoing) -> Resu
     let body = out.body().key("tools").begin_array().begin_object();
     body.key("functionDeclarations").begin_array();
     for (index, function) in chat.functions.iter().enumerate() {
-        body.begin_object().key("name").text(function.name);
-        if let Some(description) = function.description {
-            body.key("description").text(description);
-        }
+        function.begin(body);
         match function.parameters {
             None => {}
             Some(parameters) if gemini.cleans_schemas => {

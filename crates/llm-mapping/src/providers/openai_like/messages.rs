@@ -3,7 +3,7 @@
 use super::Dialect;
 use crate::json::{Json, Text};
 use crate::message::CallId;
-use crate::{Chat, ChatError, Message, Outgoing, Role, ToolChoice};
+use crate::{Chat, ChatError, Function, Message, Outgoing, Role, ToolChoice};
 
 /// What only OpenAI's assistant has in its messages.
 const ASSISTANT_ONLY: [&str; 5] = [
@@ -130,15 +130,7 @@ fn write_tools(chat: &Chat<'_>, dialect: Dialect, out: &mut Outgoing) -> Result<
             write_without_null(tools, out);
         }
         _ if chat.functions.is_empty() => {}
-        _ => {
-            let body = out.body().key("tools").begin_array();
-            for function in &chat.functions {
-                body.begin_object().key("type").string("function");
-                function.write(body.key("function"));
-                body.end_object();
-            }
-            body.end_array();
-        }
+        _ => Function::write_tools(&chat.functions, out.body().key("tools")),
     }
     let word = match chat.tool_choice {
         None => return Ok(()),
