@@ -183,6 +183,16 @@ impl Outgoing {
         self.params.end_array();
     }
 
+    /// Sends a body byte for byte, in place of what was written.
+    pub(crate) fn pass(self, body: Bytes) -> Sent {
+        Sent {
+            body: vec![body],
+            headers: self.headers,
+            path: self.path,
+            report: self.report,
+        }
+    }
+
     /// Adds the members of an object, and ends the body.
     pub(crate) fn finish(mut self, params: &[u8]) -> Result<Sent, ChatError> {
         let object = std::str::from_utf8(params).unwrap_or_default().trim();

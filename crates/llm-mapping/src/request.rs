@@ -92,24 +92,25 @@ pub(crate) fn prepare(
         body,
         Arc::clone(&settings.tables),
     );
+    let is_same = provider.is_native() && settings.tables.changes_nothing() && model.is_none();
     out.param("model").string(&chat.model);
     provider.request(&chat, &mut out)?;
-    let params = out.take_params(&chat)?;
     let asked = Asked {
         model: chat.model.clone().into_owned(),
         is_stream: chat.is_stream,
         includes_usage: chat.includes_usage,
         tells_reasoning: settings.tells_reasoning,
     };
-    let mapped = settings.tables.map(&mut parts, &params)?;
+    let sent = if is_same {
+        out.pass(body.clone())
+    } else {
+        let params = out.take_params(&chat)?;
+        let mapped = settings.tables.map(&mut parts, &params)?;
+        out.finish(&mapped.map_or(params, portcullis_param_mapping::Mapped::into_bytes))?
+    };
     // What the rules did, besides what the policies did.
     let by_rules = parts.extensions.remove::<Report>();
-    let params = mapped.map_or(params, portcullis_param_mapping::Mapped::into_bytes);
-    let is_same = provider.is_native() && settings.tables.changes_nothing() && model.is_none();
-    let source = is_same.then(|| body.clone());
-    let sent = out.finish(&params)?;
-    // Byte for byte where nothing is to be changed.
-    let body = source.map_or(sent.body, |source| vec![source]);
+    let body = sent.body;
     turn.asked = Some(asked);
     turn.report = report;
     for change in sent
