@@ -7,11 +7,13 @@ use portcullis_gateway_error::ErrorKind;
 use tokio::task::JoinSet;
 
 use crate::monitor::look;
+use crate::probe::Finding;
 use crate::{Probe, ProbeError};
 
 /// Several probes as one: all of them must succeed, or any of them.
 ///
-/// They run at the same time, each within its own time. The error names every one that failed, and has the kind of the first of them.
+/// They run at the same time, each within its own time. The error names every one that failed, and has the kind of the first of them. Where those that decide are up and one
+/// of them is [`degraded`](ProbeError::degraded), so is the whole; of any, one that is not degraded is enough.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
@@ -50,7 +52,7 @@ trait DynProbe: Send + Sync {
     fn limit(&self) -> Option<Duration>;
 }
 
-type Looking = Pin<Box<dyn Future<Output = Result<(), ProbeError>> + Send>>;
+type Looking = Pin<Box<dyn Future<Output = Finding> + Send>>;
 
 // === impl Composite ===
 
@@ -92,12 +94,27 @@ impl Composite {
         part.probe.limit().unwrap_or(self.part_timeout)
     }
 
-    /// The errors of those that failed, in the order of the parts.
-    fn sum_up(&self, mut errors: Vec<(usize, ProbeError)>) -> Result<(), ProbeError> {
-        errors.sort_by_key(|(index, _)| *index);
-        let Some((_, first)) = errors.first() else {
-            return Ok(());
+    /// What the errors say of the whole, those of parts that are degraded included.
+    fn sum_up(&self, errors: Vec<(usize, ProbeError)>) -> Result<(), ProbeError> {
+        let (degraded, failed): (Vec<_>, Vec<_>) = errors
+            .into_iter()
+            .partition(|(_, error)| error.is_degraded());
+        let is_up = match self.needed {
+            Needed::All => failed.is_empty(),
+            Needed::Any => !degraded.is_empty(),
         };
+        let error = if is_up {
+            self.join(degraded).map(ProbeError::degraded)
+        } else {
+            self.join(failed)
+        };
+        error.map_or(Ok(()), Err)
+    }
+
+    /// The errors in the order of the parts as one.
+    fn join(&self, mut errors: Vec<(usize, ProbeError)>) -> Option<ProbeError> {
+        errors.sort_by_key(|(index, _)| *index);
+        let (_, first) = errors.first()?;
         let failure = first.failure();
         let decisive = match self.needed {
             Needed::All => errors.iter().any(|(_, error)| error.is_decisive()),
@@ -108,7 +125,7 @@ impl Composite {
             .filter_map(|(index, error)| Some(format!("{}: {error}", self.parts.get(*index)?.name)))
             .collect();
         let error = ProbeError::new(failure, named.join("; "));
-        Err(if decisive { error.decisive() } else { error })
+        Some(if decisive { error.decisive() } else { error })
     }
 }
 
@@ -123,9 +140,9 @@ impl Probe for Composite {
         let mut errors = Vec::new();
         while let Some(joined) = looking.join_next().await {
             match joined {
-                Ok((_, Ok(()))) if self.needed == Needed::Any => return Ok(()),
-                Ok((_, Ok(()))) => {}
-                Ok((index, Err(error))) => errors.push((index, error)),
+                Ok((_, Ok(None))) if self.needed == Needed::Any => return Ok(()),
+                Ok((_, Ok(None))) => {}
+                Ok((index, Ok(Some(error)) | Err(error))) => errors.push((index, error)),
                 // A part that panics is an error of it already; this one is the runtime's, which ends.
                 Err(_) => {
                     let details = "a part was cancelled";

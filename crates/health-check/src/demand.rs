@@ -9,9 +9,10 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::monitor::look;
+use crate::probe::Finding;
 use crate::settings::LONGEST;
 use crate::shared::Shared;
-use crate::{Probe, ProbeError, Settings, State};
+use crate::{Probe, Settings, State};
 
 /// Probes when somebody wants to know and what is known is too old. One probe at a time, in a task of its own, so that nobody who waits for it carries it.
 pub(crate) struct Demand {
@@ -45,7 +46,7 @@ struct Flight(Arc<Age>);
 /// No probe has begun yet.
 const NEVER: u64 = u64::MAX;
 
-type Looking = Pin<Box<dyn Future<Output = Result<(), ProbeError>> + Send>>;
+type Looking = Pin<Box<dyn Future<Output = Finding> + Send>>;
 
 // === impl Demand ===
 
@@ -144,6 +145,9 @@ async fn fly(looking: Looking, shared: Arc<Shared>, flight: Flight) {
     let started = Instant::now();
     let result = looking.await;
     shared.checked(started, result.as_ref().err());
+    if let Ok(degraded) = &result {
+        shared.degrade(degraded.clone());
+    }
     let success = result.is_ok();
     let state = if success { State::Up } else { State::Down };
     if shared.state() != state {

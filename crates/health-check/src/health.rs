@@ -42,7 +42,9 @@ pub struct Status {
     pub state: State,
     /// When it became so.
     pub since: Instant,
-    /// Why it is down.
+    /// Whether it is up, but degraded: called last.
+    pub degraded: bool,
+    /// Why it is down, or degraded.
     pub reason: Option<ProbeError>,
     /// When it is looked at again, where somebody looks.
     pub next_check: Option<Instant>,
@@ -63,6 +65,7 @@ pub struct HealthChanges {
 struct Turn {
     since: Instant,
     state: State,
+    degraded: bool,
     forced: Option<Override>,
 }
 
@@ -154,6 +157,13 @@ impl Health {
     #[inline]
     pub fn is_up(&self) -> bool {
         self.shared.is_up()
+    }
+
+    /// Says whether it is up, but degraded: calls may go through, and a [`Pool`](crate::Pool) calls it where no other endpoint is up. What was decided by hand is not degraded. One atomic load.
+    #[must_use]
+    #[inline]
+    pub fn is_degraded(&self) -> bool {
+        self.shared.is_degraded()
     }
 
     /// Returns the state.
@@ -383,6 +393,7 @@ impl Turn {
         Self {
             since: status.since,
             state: status.state,
+            degraded: status.degraded,
             forced: status.forced,
         }
     }

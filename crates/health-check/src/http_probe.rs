@@ -19,7 +19,8 @@ use crate::{Pattern, Probe, ProbeError};
 
 /// A probe that sends one HTTP request over any tower client and looks at the status of the answer, and at its body where that is asked.
 ///
-/// HTTPS, proxies and HTTP/2 are the client's. Redirects are not followed, unless the client does.
+/// HTTPS, proxies and HTTP/2 are the client's. Redirects are not followed, unless the client does. An answer that means up and has the field `x-envoy-degraded`, whatever its
+/// value, is an error that is [`degraded`](ProbeError::degraded): up, and called last.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -54,6 +55,9 @@ pub struct ProbeBody(());
 
 /// How much of an answer is read so that its connection can be used again.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// An upstream says by this field, whatever its value, that others are better called.
+const DEGRADED: HeaderName = HeaderName::from_static("x-envoy-degraded");
 
 /// An upstream that is being emptied says by this field that nobody need ask again.
 const IMMEDIATE_FAIL: HeaderName = HeaderName::from_static("x-envoy-immediate-health-check-fail");
@@ -187,6 +191,10 @@ impl<C> HttpProbe<C> {
                 "answered {status} with a body that is not {pattern} within {} bytes",
                 read.bytes.len()
             )),
+            _ if head.headers.contains_key(DEGRADED) => {
+                let details = format!("answered {status} with {DEGRADED}");
+                Err(ProbeError::new(Failure::answered(status, None), details).degraded())
+            }
             _ => Ok(()),
         }
     }

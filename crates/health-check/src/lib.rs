@@ -39,6 +39,7 @@
 //! | up | `fall` failures in a row | down |
 //! | down | `rise` successes in a row | up |
 //! | any | one failure that is [decisive](ProbeError::decisive) | down |
+//! | up | one success that is [degraded](ProbeError::degraded) | up and degraded, until one that is not |
 //! | any | [`Health::force`] | what was decided, until [`Health::release`] |
 //!
 //! A failure is an error of the client, a status or a body that is not expected, a body that breaks off, no result within the time, or a panic of the probe. One opposite

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::demand::Demand;
+use crate::probe::Finding;
 use crate::settings::Facts;
 use crate::shared::Shared;
 use crate::thresholds::Judge;
@@ -212,6 +213,9 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
         shared.set_next_check(started + estimate);
         let result = look(Arc::clone(&probe), limit).await;
         shared.checked(started, result.as_ref().err());
+        if let Ok(degraded) = &result {
+            shared.degrade(degraded.clone());
+        }
         let success = result.is_ok();
         let thresholds = if result.as_ref().is_err_and(ProbeError::is_decisive) {
             settings.thresholds.at_once()
@@ -260,12 +264,12 @@ pub(crate) async fn until(due: Instant, shared: &Shared) -> bool {
 }
 
 /// One probe, within its time. In a task of its own, so that a panic is a failure like another.
-pub(crate) async fn look<P: Probe>(probe: Arc<P>, limit: Duration) -> Result<(), ProbeError> {
+pub(crate) async fn look<P: Probe>(probe: Arc<P>, limit: Duration) -> Finding {
     // Dropped with this future, it ends the probe.
     let mut task = JoinSet::new();
     task.spawn(async move { probe.probe().await });
     match timeout(limit, task.join_next()).await {
-        Ok(Some(Ok(result))) => result,
+        Ok(Some(Ok(result))) => ProbeError::finding(result),
         Ok(_) => Err(ProbeError::new(
             ErrorKind::ProxyInternalError,
             "the probe panicked",

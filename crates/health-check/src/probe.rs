@@ -7,7 +7,7 @@ use portcullis_gateway_error::{ErrorKind, Failure};
 /// One look at whether something is up.
 ///
 /// An `async` closure that returns `Result<(), ProbeError>` is one. It need not bound its own time or catch its own panics: the
-/// [`Monitor`](crate::Monitor) does.
+/// [`Monitor`](crate::Monitor) does. What is up, but degraded, is an error that is [`degraded`](ProbeError::degraded).
 pub trait Probe: Send + Sync + 'static {
     /// Looks once.
     fn probe(&self) -> impl Future<Output = Result<(), ProbeError>> + Send;
@@ -18,13 +18,27 @@ pub trait Probe: Send + Sync + 'static {
     }
 }
 
-/// Why a probe failed.
+/// Why a probe failed, or why what it looked at is [`degraded`](Self::degraded).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProbeError {
     failure: Failure,
     details: String,
-    decisive: bool,
+    meaning: Meaning,
 }
+
+/// What a probe error means for the state.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Meaning {
+    /// A failure, one of those that are counted.
+    Failed,
+    /// A failure that is enough.
+    Decisive,
+    /// A success: it is up, and called last.
+    Degraded,
+}
+
+/// What a look has found: that it is up, and why it is degraded where it is; or why it failed.
+pub(crate) type Finding = Result<Option<ProbeError>, ProbeError>;
 
 impl<P, F> Probe for P
 where
@@ -45,7 +59,7 @@ impl ProbeError {
         Self {
             failure: failure.into(),
             details: details.into(),
-            decisive: false,
+            meaning: Meaning::Failed,
         }
     }
 
@@ -53,7 +67,18 @@ impl ProbeError {
     #[must_use]
     pub fn decisive(self) -> Self {
         Self {
-            decisive: true,
+            meaning: Meaning::Decisive,
+            ..self
+        }
+    }
+
+    /// Makes this a success that says why it is degraded: it is up, and a [`Pool`](crate::Pool) calls it where no other endpoint is up.
+    ///
+    /// It is so with the first such success, and no more with the first other one, whatever [`rise`](crate::Monitor::rise) and [`fall`](crate::Monitor::fall) are. Source: Envoy's degraded endpoints.
+    #[must_use]
+    pub fn degraded(self) -> Self {
+        Self {
+            meaning: Meaning::Degraded,
             ..self
         }
     }
@@ -61,7 +86,22 @@ impl ProbeError {
     /// Says whether this turns the state down at once.
     #[must_use]
     pub const fn is_decisive(&self) -> bool {
-        self.decisive
+        matches!(self.meaning, Meaning::Decisive)
+    }
+
+    /// Says whether this is a success, of something that is degraded.
+    #[must_use]
+    pub const fn is_degraded(&self) -> bool {
+        matches!(self.meaning, Meaning::Degraded)
+    }
+
+    /// What the result of a probe says.
+    pub(crate) fn finding(result: Result<(), Self>) -> Finding {
+        match result {
+            Ok(()) => Ok(None),
+            Err(error) if error.is_degraded() => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns what failed.

@@ -17,7 +17,7 @@ use crate::{Initial, LastCheck, Override, ProbeError, State, Status, Transition,
 pub(crate) struct Shared {
     pub(crate) name: Arc<str>,
     pub(crate) initial: Initial,
-    /// The state alone, for the happy path: one load. With [`FORCED`] where somebody decided it by hand.
+    /// The state alone, for the happy path: one load. With [`FORCED`] where somebody decided it by hand, and [`DEGRADED`] where it is up and that.
     state: AtomicU8,
     pub(crate) status: watch::Sender<Status>,
     /// Endpoints that return when a probe succeeds.
@@ -43,6 +43,8 @@ struct Record {
     /// What probes say, which counts where nothing is forced.
     probed: State,
     reason: Option<ProbeError>,
+    /// What the last probe that succeeded said of why it is degraded.
+    degraded: Option<ProbeError>,
     transitions: VecDeque<Transition>,
     most: usize,
     last: Option<LastCheck>,
@@ -52,6 +54,9 @@ const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;
 const FORCED: u8 = 4;
+const DEGRADED: u8 = 8;
+/// What is left is the state.
+const MARKS: u8 = FORCED | DEGRADED;
 
 /// Calls came since the last probe, or nobody wants to know.
 const SEEN: u8 = 0;
@@ -67,6 +72,7 @@ impl Shared {
         let status = Status {
             state: State::Unknown,
             since: Instant::now(),
+            degraded: false,
             reason: None,
             next_check: None,
             forced: None,
@@ -85,6 +91,7 @@ impl Shared {
             record: Mutex::new(Record {
                 probed: State::Unknown,
                 reason: None,
+                degraded: None,
                 transitions: VecDeque::new(),
                 most: 0,
                 last: None,
@@ -115,7 +122,7 @@ impl Shared {
     /// The state that counts.
     #[inline]
     pub(crate) fn effective(&self) -> State {
-        match self.state.load(Ordering::Acquire) & !FORCED {
+        match self.state.load(Ordering::Acquire) & !MARKS {
             UP => State::Up,
             DOWN => State::Down,
             _ => State::Unknown,
@@ -143,6 +150,12 @@ impl Shared {
         self.state.load(Ordering::Acquire) & FORCED != 0
     }
 
+    /// Says whether it is up, but degraded.
+    #[inline]
+    pub(crate) fn is_degraded(&self) -> bool {
+        self.state.load(Ordering::Acquire) & DEGRADED != 0
+    }
+
     /// It is so for ever, and nobody is told.
     pub(crate) fn fix(&self, state: State) {
         self.record().probed = state;
@@ -157,6 +170,20 @@ impl Shared {
             let mut record = self.record();
             record.probed = state;
             record.reason = reason;
+        }
+        let forced = self.status.borrow().forced;
+        self.apply(forced);
+    }
+
+    /// A probe has succeeded, and said this of why it is degraded. Before the state turns for it, so that nobody sees it up and not degraded.
+    pub(crate) fn degrade(&self, why: Option<ProbeError>) {
+        let _turning = self.turning();
+        {
+            let mut record = self.record();
+            if record.degraded == why {
+                return;
+            }
+            record.degraded = why;
         }
         let forced = self.status.borrow().forced;
         self.apply(forced);
@@ -179,11 +206,13 @@ impl Shared {
                     .reason()
                     .map(|text| ProbeError::new(ErrorKind::DestinationUnavailable, text)),
             ),
+            None if record.probed == State::Up => (State::Up, record.degraded.clone()),
             None => (record.probed, record.reason.clone()),
         };
-        let (from, since) = {
+        let degraded = state == State::Up && reason.is_some();
+        let (from, since, was_degraded) = {
             let status = self.status.borrow();
-            (status.state, status.since)
+            (status.state, status.since, status.degraded)
         };
         let now = Instant::now();
         if from != state {
@@ -205,13 +234,19 @@ impl Shared {
         if from != state {
             telemetry::turned(&self.name, from, state, reason.as_ref());
         }
+        if was_degraded != degraded {
+            telemetry::degraded(&self.name, reason.as_ref().filter(|_| degraded));
+        }
         let by_hand = if forced.is_some() { FORCED } else { 0 };
-        self.state.store(number(state) | by_hand, Ordering::Release);
+        let last = if degraded { DEGRADED } else { 0 };
+        self.state
+            .store(number(state) | by_hand | last, Ordering::Release);
         self.status.send_modify(|status| {
             if status.state != state {
                 status.since = now;
             }
             status.state = state;
+            status.degraded = degraded;
             status.reason = reason;
             status.forced = forced;
         });

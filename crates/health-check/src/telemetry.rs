@@ -25,6 +25,21 @@ pub(crate) fn turned(name: &str, from: State, to: State, reason: Option<&ProbeEr
     }
 }
 
+/// What is up is degraded from now on, and why; `None`: no more.
+pub(crate) fn degraded(name: &str, why: Option<&ProbeError>) {
+    tracing::warn!(
+        upstream = name,
+        degraded = why.is_some(),
+        reason = why.map(tracing::field::display),
+        "health degradation changed",
+    );
+    #[cfg(feature = "metrics")]
+    {
+        let degraded = if why.is_some() { 1.0 } else { 0.0 };
+        metrics::gauge!("health_check.degraded", "upstream" => name.to_owned()).set(degraded);
+    }
+}
+
 /// Somebody decided by hand, or let probes decide again.
 pub(crate) fn forced(name: &str, decided: Option<Override>) {
     let decided = decided.map_or("release", Override::as_str);

@@ -28,7 +28,7 @@ pub struct Transition {
     pub at: Instant,
     /// How long it had been what it was.
     pub lasted: Duration,
-    /// Why, where it went down.
+    /// Why, where it went down, or came up degraded.
     pub reason: Option<ProbeError>,
     /// What was decided by hand, where that made it so.
     pub forced: Option<Override>,

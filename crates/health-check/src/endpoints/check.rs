@@ -295,7 +295,8 @@ impl Seen {
         Self {
             state: status.state,
             up: health.is_up(),
-            reason: status.reason,
+            // Of what is up, nothing is said.
+            reason: status.reason.filter(|_| !status.degraded),
             since: Some(status.since),
             next_check: status.next_check,
         }
@@ -375,6 +376,8 @@ impl Known {
 
 impl<P: Probe> Look for Looked<P> {
     fn look(&self, limit: Duration) -> Pin<Box<dyn Future<Output = LookResult> + Send>> {
-        Box::pin(look(Arc::clone(&self.0), limit))
+        let look = look(Arc::clone(&self.0), limit);
+        // What is degraded is up.
+        Box::pin(async move { look.await.map(drop) })
     }
 }

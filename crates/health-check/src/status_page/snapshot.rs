@@ -57,6 +57,7 @@ pub(super) struct Facts {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Condition {
     Up,
+    Degraded,
     ForcedUp,
     Unknown,
     /// Nobody looks.
@@ -176,6 +177,7 @@ impl Facts {
         }
         match status {
             Some(status) if status.forced.is_some() => Condition::ForcedUp,
+            Some(status) if status.degraded => Condition::Degraded,
             Some(status) if status.state == State::Up => Condition::Up,
             Some(_) => Condition::Unknown,
             None if self.passive.is_some() => Condition::Up,
@@ -209,6 +211,7 @@ impl Condition {
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
+            Self::Degraded => "degraded",
             Self::ForcedUp => "forced up",
             Self::Unknown => "unknown",
             Self::Unwatched => "not watched",
@@ -224,7 +227,9 @@ impl Condition {
         match self {
             Self::Up => Tone::Good,
             Self::Unknown | Self::Unwatched => Tone::Neutral,
-            Self::ForcedUp | Self::Trying | Self::Ejected | Self::Drained => Tone::Warning,
+            Self::Degraded | Self::ForcedUp | Self::Trying | Self::Ejected | Self::Drained => {
+                Tone::Warning
+            }
             Self::Down | Self::ForcedDown => Tone::Bad,
         }
     }

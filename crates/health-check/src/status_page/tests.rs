@@ -291,6 +291,25 @@ async fn what_calls_show_and_hands_decide_is_told_apart() {
     assert!(matches!(good.admit(), Admission::Pass(_)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_that_is_degraded_is_shown_with_its_reason() {
+    let busy = ProbeError::new(ErrorKind::DestinationUnavailable, "busy");
+    let health = monitored("orders", Err(busy.degraded()));
+    health.wait_for(State::Up).await;
+    let page = page().health("orders", health);
+
+    let seen = json(&page).await;
+    let html = html(&page).await;
+
+    let endpoint = &seen["upstreams"][0]["endpoints"][0];
+    assert_eq!(endpoint["state"], "degraded");
+    assert_eq!(endpoint["usable"], true);
+    assert_eq!(endpoint["reason"]["details"], "busy");
+    assert_eq!(endpoint["last_probe"]["failures"], 0);
+    let expected = "<span class=\"warning\">degraded</span>";
+    assert!(html.contains(expected), "{html}");
+}
+
 #[tokio::test]
 async fn a_call_that_is_drawn_allocates_nothing() {
     let calls = OutlierDetection::new().endpoint("a");

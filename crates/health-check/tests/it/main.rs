@@ -26,6 +26,7 @@ use portcullis_health_check::{Health, Monitor, Probe, ProbeError};
 enum Look {
     Up,
     Down,
+    Degraded,
     Hang,
     Panic,
 }
@@ -60,6 +61,11 @@ impl Probe for Script {
                 ErrorKind::ConnectionRefused,
                 "refused by the script",
             )),
+            Look::Degraded => Err(ProbeError::new(
+                ErrorKind::DestinationUnavailable,
+                "degraded by the script",
+            )
+            .degraded()),
             Look::Hang => std::future::pending().await,
             Look::Panic => panic!("the script panics"),
         }

@@ -58,6 +58,77 @@ async fn the_status_says_why_and_since_when() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn degraded_comes_and_goes_with_one_success_and_stays_through_a_failure() {
+    let looks = [
+        (Look::Up, "up"),
+        (Look::Degraded, "degraded"),
+        (Look::Down, "degraded"),
+        (Look::Up, "up"),
+        (Look::Degraded, "degraded"),
+        (Look::Down, "degraded"),
+        (Look::Down, "degraded"),
+        (Look::Down, "down"),
+        (Look::Degraded, "down"),
+        (Look::Degraded, "degraded"),
+        (Look::Up, "up"),
+    ];
+    let script = Script::new(&looks.map(|(look, _)| look));
+    let health = monitor(&script).start();
+    for (index, (look, expected)) in looks.into_iter().enumerate() {
+        advance(Duration::from_secs(if index == 0 { 1 } else { 10 })).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+
+        let status = health.status();
+        let word = if status.degraded {
+            "degraded"
+        } else {
+            status.state.as_str()
+        };
+        assert_eq!(word, expected, "{index}: {look:?}");
+        assert_eq!(health.is_degraded(), status.degraded, "{index}: {look:?}");
+        assert_eq!(status.reason.is_some(), word != "up", "{index}: {look:?}");
+    }
+    let failures = health.last_check().map(|last| last.failures);
+    assert_eq!(failures, Some(4), "what is degraded is no failure");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_by_hand_is_not_degraded() {
+    let script = Script::new(&[Look::Degraded]);
+    let health = monitor(&script).start();
+    settle(&health).await;
+    let mut changes = health.changes();
+    for (decided, state) in [(Override::Up, State::Up), (Override::Drain, State::Down)] {
+        health.force(decided);
+        let status = changes.next().await.unwrap();
+        assert_eq!((status.state, status.degraded), (state, false));
+        assert!(!health.is_degraded(), "{decided:?}");
+    }
+
+    health.release();
+
+    let status = changes.next().await.unwrap();
+    assert_eq!((status.state, status.degraded), (State::Up, true));
+    script.then(Look::Up);
+    let status = changes.next().await.unwrap();
+    assert_eq!((status.state, status.degraded), (State::Up, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_on_demand_says_degraded_too() {
+    let script = Script::new(&[Look::Degraded, Look::Up]);
+    let age = Duration::from_secs(5);
+    let health = monitor(&script).on_demand(age).start();
+
+    let first = health.fresh().await;
+    advance(age).await;
+    let second = health.fresh().await;
+
+    assert_eq!((first.state, first.degraded), (State::Up, true));
+    assert_eq!((second.state, second.degraded), (State::Up, false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_known_yet_counts_as_was_chosen() {
     for (initial, expected) in [(Initial::Optimistic, true), (Initial::Pessimistic, false)] {
         let health = monitor(&Script::new(&[Look::Hang]))
@@ -360,7 +431,13 @@ fn each_probe_and_each_decision_by_hand_is_counted() {
 
     metrics::with_local_recorder(&recorder, || {
         runtime.block_on(async {
-            let script = Script::new(&[Look::Up, Look::Down, Look::Hang, Look::Panic, Look::Down]);
+            let script = Script::new(&[
+                Look::Degraded,
+                Look::Down,
+                Look::Hang,
+                Look::Panic,
+                Look::Down,
+            ]);
             let health = monitor(&script).name("orders").start();
             after(45.0).await;
             health.force(Override::Up);
@@ -392,6 +469,7 @@ fn each_probe_and_each_decision_by_hand_is_counted() {
             "health_check.checks orders http_response_timeout 1",
             "health_check.checks orders proxy_internal_error 1",
             "health_check.checks orders success 1",
+            "health_check.degraded orders 0",
             "health_check.overrides orders release 1",
             "health_check.overrides orders up 1",
             "health_check.transitions orders down 2",

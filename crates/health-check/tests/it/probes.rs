@@ -178,6 +178,42 @@ async fn a_body_that_breaks_off_is_a_failure() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_says_that_it_is_degraded_is_up_and_that() {
+    let degraded = [("x-envoy-degraded", "")];
+    let going = [
+        ("x-envoy-degraded", "true"),
+        ("x-envoy-immediate-health-check-fail", "true"),
+    ];
+    let app = Router::new()
+        .route("/", get(async || "ready"))
+        .route("/degraded", get(async move || (degraded, "ready")))
+        .route("/other", get(async move || (degraded, "starting")))
+        .route("/going", get(async move || (going, "ready")))
+        .route(
+            "/busy",
+            get(async move || (StatusCode::SERVICE_UNAVAILABLE, degraded)),
+        );
+    let server = http(app).await;
+    for (path, state, is_degraded) in [
+        ("/", State::Up, false),
+        ("/degraded", State::Up, true),
+        ("/other", State::Down, false),
+        ("/going", State::Down, false),
+        ("/busy", State::Down, false),
+    ] {
+        let probe = over_http(&server, path).body(Pattern::starts_with("ready"));
+        let health = Monitor::new(probe).start();
+
+        health.wait_for(state).await;
+
+        assert_eq!(health.is_degraded(), is_degraded, "{path}");
+        let reason = health.status().reason.map(|reason| reason.to_string());
+        let expected = is_degraded.then(|| "answered 200 OK with x-envoy-degraded".to_owned());
+        assert_eq!(reason.filter(|_| state == State::Up), expected, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_says_that_it_goes_is_down_at_once() {
     let going = async || [("x-envoy-immediate-health-check-fail", "true")];
     let app = Router::new()
@@ -381,6 +417,35 @@ async fn parts_run_at_once_and_each_has_its_own_time() {
         "b: no result within 1s; c: refused; d: no result within 1s; e: the probe panicked"
     );
     assert_eq!(reason.kind(), Some(ErrorKind::HttpResponseTimeout));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_composite_is_degraded_where_the_parts_that_decide_are() {
+    let degraded = || async {
+        let busy = ProbeError::new(ErrorKind::DestinationUnavailable, "busy");
+        Err(busy.degraded())
+    };
+    for (probe, expected) in [
+        (Composite::all("a", up).with("b", up), None),
+        (
+            Composite::all("a", up).with("b", degraded),
+            Some(("b: busy", true)),
+        ),
+        (
+            Composite::all("a", degraded).with("b", refused),
+            Some(("b: refused", false)),
+        ),
+        (Composite::any("a", degraded).with("b", up), None),
+        (
+            Composite::any("a", degraded).with("b", refused),
+            Some(("a: busy", true)),
+        ),
+    ] {
+        let error = probe.probe().await.err();
+        let seen = error.map(|error| (error.to_string(), error.is_degraded()));
+        let expected = expected.map(|(text, is_degraded)| (text.to_owned(), is_degraded));
+        assert_eq!(seen, expected, "{probe:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
