@@ -39,6 +39,7 @@
 //! | none | [`Balancing::PeakEwma`](crate::Balancing), the default | Finagle's, Linkerd's and tower's |
 //! | `priority`, `overprovisioning_factor` (140) | [`priority`](crate::Member::priority), [`overprovisioning`](crate::PoolSettings::overprovisioning) (140) | an endpoint that is due for a trial counts as one that may be called |
 //! | `healthy_panic_threshold` (50 %) | [`panic_threshold`](crate::PoolSettings::panic_threshold) (50) | one that was taken out by hand gets no calls then either |
+//! | degraded endpoints | [`ProbeError::degraded`](crate::ProbeError::degraded) | called where no other may be, of any priority, not by shares; both keep a group from panic, as there |
 //! | `fail_traffic_on_panic` | `panic_threshold` of 0 | |
 //! | the load biaser of Linkerd | [`max_retry_after`](crate::PoolSettings::max_retry_after) (300 s) | called last until then, not by a latency that fades |
 //! | `slow_start_config` (`aggression` 1, `min_weight_percent` 10) | [`SlowStart`](crate::SlowStart) (1, 10) | |
@@ -66,6 +67,7 @@
 //! | `receive`, `http-check expect string` (H) | [`HttpProbe::body`](crate::HttpProbe::body) | pieces in order, within 64 KiB |
 //! | `host`, `method`, `request_headers_to_add` | the same of [`HttpProbe`](crate::HttpProbe) | |
 //! | `x-envoy-immediate-health-check-fail` | turns it down at once | |
+//! | `x-envoy-degraded` | up, and called last in a pool | in answers to an [`HttpProbe`](crate::HttpProbe), not to calls |
 //! | `tcp_health_check`, `tcpSocket` (K) | [`TcpProbe`](crate::TcpProbe) | text, or any bytes, not hex |
 //! | `grpc_health_check`, `grpc` (K) | [`GrpcProbe`](crate::GrpcProbe) | |
 //! | `observe layer4`, `on-error fastinter` (H) | [`check_on_connect_failure`](crate::OutlierDetection::check_on_connect_failure) (true) | a probe at once, a tenth of the interval after the last at the soonest |

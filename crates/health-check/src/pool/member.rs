@@ -50,6 +50,8 @@ pub struct MemberStatus {
     pub priority: u32,
     /// Whether its health lets calls through.
     pub usable: bool,
+    /// Whether its probes say that it is degraded: it is called where no other is up.
+    pub degraded: bool,
     /// The calls in flight, the bodies of their answers included.
     pub pending: u32,
     /// The latency that picks are made by, where any is known.
@@ -118,7 +120,7 @@ impl<S> Member<S> {
         self
     }
 
-    /// Replaces what probes show of it. It gets no calls while that is down. Default: nobody probes it.
+    /// Replaces what probes show of it. It gets no calls while that is down, and the last ones while that is degraded. Default: nobody probes it.
     pub fn health(mut self, health: Health) -> Self {
         self.health = Some(health);
         self
@@ -169,6 +171,11 @@ impl<S> Member<S> {
             Some(passive) if passive.is_closed() => (true, false),
             Some(passive) => (passive.would_admit(), true),
         }
+    }
+
+    /// Whether it is called where no other is up.
+    pub(crate) fn is_degraded(&self) -> bool {
+        self.health.as_ref().is_some_and(Health::is_degraded)
     }
 
     /// Whether nobody knows yet, or what is known is too old to decide by.

@@ -49,6 +49,29 @@ pub(crate) fn shares(
     groups.iter().map(share).collect()
 }
 
+/// The same for groups of so many that may be called, so many that may be and are degraded, of so many. The degraded get calls where there are no others; both keep a group from panic.
+pub(crate) fn shares_of(
+    groups: &[(usize, usize, usize)],
+    overprovisioning: u32,
+    threshold: u8,
+) -> Vec<Share> {
+    let together = groups.iter();
+    let together = together.map(|(good, degraded, all)| (good + degraded, *all));
+    let together = shares(&together.collect::<Vec<_>>(), overprovisioning, threshold);
+    let good = groups.iter().map(|(good, _, all)| (*good, *all));
+    let good: Vec<_> = good.collect();
+    if good.iter().all(|(good, _)| *good == 0) || together.iter().all(|share| share.panics) {
+        return together;
+    }
+    let parts = shares(&good, overprovisioning, 0);
+    let shares = parts.into_iter().zip(together);
+    let share = |(good, together): (Share, Share)| Share {
+        part: good.part,
+        panics: together.panics,
+    };
+    shares.map(share).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +124,32 @@ mod tests {
         ] {
             let found = parts(usable, 50);
             assert_eq!(found, (expected.to_vec(), panics.to_vec()), "{usable:?}");
+        }
+    }
+
+    /// Good, degraded, of a hundred; what each group gets, and whether it panics.
+    #[test]
+    fn degraded_ones_keep_a_group_from_panic_and_get_calls_last() {
+        for (counts, expected, panics) in [
+            (&[(50, 50), (0, 0)][..], &[100, 0][..], &[false, false][..]),
+            (&[(10, 90)], &[100], &[false]),
+            (&[(10, 30)], &[100], &[true]),
+            (&[(25, 75), (100, 0)], &[35, 65], &[false, false]),
+            (&[(0, 100), (100, 0)], &[0, 100], &[false, false]),
+            (&[(0, 100), (0, 100)], &[100, 0], &[false, false]),
+            (&[(0, 50), (0, 100)], &[70, 30], &[false, false]),
+            (&[(0, 5), (0, 65)], &[7, 93], &[true, false]),
+            (&[(0, 0), (0, 0)], &[50, 50], &[true, true]),
+        ] {
+            let groups = counts
+                .iter()
+                .map(|(good, degraded)| (*good, *degraded, 100));
+            let shares = shares_of(&groups.collect::<Vec<_>>(), 140, 50);
+            let part = |share: &Share| format!("{:.0}", share.part * 100.0).parse().unwrap();
+            let parts: Vec<u32> = shares.iter().map(part).collect();
+            let panicking: Vec<_> = shares.iter().map(|share| share.panics).collect();
+            assert_eq!(parts, expected, "{counts:?}");
+            assert_eq!(panicking, panics, "{counts:?}");
         }
     }
 

@@ -159,6 +159,7 @@ impl<S> Shared<S> {
                 weight: seat.member.weight,
                 priority: seat.member.priority,
                 usable: seat.member.look().0,
+                degraded: seat.member.is_degraded(),
                 pending: seat.load.pending(),
                 latency: seat.load.latency(now),
             };

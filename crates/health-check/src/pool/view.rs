@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::pool::member::Seat;
-use crate::pool::priority::shares;
+use crate::pool::priority::shares_of;
 use crate::{Mode, PoolSettings};
 
 /// The endpoints as they were when this many changes were counted.
@@ -16,14 +16,14 @@ pub(crate) struct View<S> {
     pub(crate) due: Option<Instant>,
     /// Nobody knows of these yet, or what is known is too old: a call asks.
     pub(crate) unsettled: Box<[Arc<Seat<S>>]>,
-    /// The first priority first.
+    /// The first priority first, and after all of them the degraded endpoints, the first priority first.
     pub(crate) groups: Box<[Group<S>]>,
     /// How many endpoints may be called, and how many there are.
     pub(crate) usable: usize,
     pub(crate) size: usize,
 }
 
-/// The endpoints of one priority.
+/// The endpoints of one priority, or those of them that are degraded.
 pub(crate) struct Group<S> {
     pub(crate) priority: u32,
     /// Its calls are those whose number is below this, and not below that of the one before.
@@ -81,15 +81,15 @@ impl<S> View<S> {
         let observe = matches!(settings.mode, Mode::Observe);
         let mut due: Option<Instant> = None;
         let mut unsettled = Vec::new();
-        // Those that get calls in a panic, those that get them else, and those that get a trial; how many there are, and how many nobody knows of.
-        type Found<S> = ([Vec<Arc<Seat<S>>>; 3], usize, usize);
+        // Those that get calls in a panic, those that get them else, those that get a trial, and those that get the last calls; how many there are, and how many nobody knows of.
+        type Found<S> = ([Vec<Arc<Seat<S>>>; 4], usize, usize);
         let mut found: BTreeMap<u32, Found<S>> = BTreeMap::new();
         let (mut usable, mut size) = (0, 0);
         for seat in seats {
             size += 1;
             usable += usize::from(seat.is_usable());
             let found = found.entry(seat.member.priority).or_default();
-            let ([all, regular, trials], number, unknown) = found;
+            let ([all, regular, trials, degraded], number, unknown) = found;
             *number += 1;
             // What was decided by hand is no mistake of the probes.
             if !seat.member.is_taken_out() {
@@ -104,6 +104,7 @@ impl<S> View<S> {
             match seat.member.look() {
                 _ if observe => regular.push(Arc::clone(seat)),
                 _ if is_unsettled => *unknown += 1,
+                (true, false) if seat.member.is_degraded() => degraded.push(Arc::clone(seat)),
                 (true, false) => regular.push(Arc::clone(seat)),
                 (true, true) => trials.push(Arc::clone(seat)),
                 (false, _) => {
@@ -120,20 +121,53 @@ impl<S> View<S> {
         let sizes: Vec<_> = found
             .values()
             // One that nobody knows of may be up, and soon somebody does.
-            .map(|([_, regular, trials], size, unknown)| {
-                (regular.len() + trials.len() + unknown, *size)
+            .map(|([_, regular, trials, degraded], size, unknown)| {
+                let good = regular.len() + trials.len() + unknown;
+                (good, degraded.len(), *size)
             })
             .collect();
-        let shares = shares(&sizes, settings.overprovisioning, settings.panic_threshold);
-        // Rounding leaves no call without a group.
-        let last = shares.iter().rposition(|share| share.part > 0.0);
-        let mut part = 0.0;
-        let groups = found.into_iter().zip(shares).enumerate();
-        let groups = groups.map(|(index, ((priority, found), share))| {
-            let ([all, regular, trials], _, unknown) = found;
-            part += share.part;
+        let only_degraded = sizes.iter().all(|(good, ..)| *good == 0);
+        let shares = shares_of(&sizes, settings.overprovisioning, settings.panic_threshold);
+        let (mut groups, mut last_groups) = (Vec::new(), Vec::new());
+        for ((priority, found), share) in found.into_iter().zip(shares) {
+            let ([all, regular, trials, degraded], _, unknown) = found;
             // Not before it is known that they are too few.
             let panics = share.panics && unknown == 0;
+            // In a panic they are all the same.
+            let apart = !panics && !degraded.is_empty();
+            let (part, last_part) = if apart && only_degraded {
+                (0.0, share.part)
+            } else {
+                (share.part, 0.0)
+            };
+            let group = Group {
+                priority,
+                below: 0,
+                panics,
+                anyway: panics || observe,
+                trials: trials.into(),
+                table: Table::new(if panics { all } else { regular }),
+            };
+            groups.push((group, part));
+            if apart {
+                let group = Group {
+                    priority,
+                    below: 0,
+                    panics: false,
+                    anyway: false,
+                    trials: Box::default(),
+                    table: Table::new(degraded),
+                };
+                last_groups.push((group, last_part));
+            }
+        }
+        groups.append(&mut last_groups);
+        // Rounding leaves no call without a group.
+        let last = groups.iter().rposition(|(_, part)| *part > 0.0);
+        let mut sum = 0.0;
+        let groups = groups.into_iter().enumerate();
+        let groups = groups.map(|(index, (group, part))| {
+            sum += part;
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -141,16 +175,9 @@ impl<S> View<S> {
             )]
             let below = match last {
                 Some(last) if index >= last => ALL,
-                _ => (part * ALL as f64) as u64,
+                _ => (sum * ALL as f64) as u64,
             };
-            Group {
-                priority,
-                below,
-                panics,
-                anyway: panics || observe,
-                trials: trials.into(),
-                table: Table::new(if panics { all } else { regular }),
-            }
+            Group { below, ..group }
         });
         Self {
             count,

@@ -1,6 +1,9 @@
 //! Which endpoints are picked from, and what is answered where there is none.
 
+use std::num::NonZeroU32;
+
 use http_body_util::BodyExt;
+use portcullis_gateway_error::Attempt;
 use portcullis_health_check::{
     Balancing, Endpoints, Health, Mode, OutlierDetection, Outliers, Override, PassiveHealth,
     PassiveState, State,
@@ -9,7 +12,7 @@ use portcullis_timeout::Deadline;
 use tokio::time::Instant;
 
 use super::*;
-use crate::{Look, Script, monitor};
+use crate::{Look, Script, monitor, settle};
 
 fn outliers() -> Outliers {
     OutlierDetection::new()
@@ -48,6 +51,94 @@ async fn one_that_is_down_gets_no_calls_until_it_is_up() {
     script.then(Look::Up);
     health.wait_for(State::Up).await;
     assert!(spread(&pool, 100).await.get("a") > Some(&20));
+}
+
+/// The endpoints by their names, of which `c` and `d` are of the second priority, and which of them are called.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_degraded_is_called_where_no_other_is_up() {
+    let (up, degraded, down) = (Look::Up, Look::Degraded, Look::Down);
+    for balancing in [
+        Balancing::PeakEwma,
+        Balancing::LeastPending,
+        Balancing::Random,
+    ] {
+        let upstreams = ["a", "b", "c", "d"].map(Upstream::new);
+        let scripts = [(); 4].map(|()| Script::new(&[up]));
+        let pool = settings().balancing(balancing).panic_threshold(0).pool();
+        for (index, (upstream, script)) in upstreams.iter().zip(&scripts).enumerate() {
+            let priority = u32::from(index >= 2);
+            let health = monitor(script).start();
+            pool.insert(upstream.member().priority(priority).health(health));
+        }
+        for (looks, expected) in [
+            ([up, up, up, up], "ab"),
+            ([up, degraded, down, down], "a"),
+            ([degraded, up, degraded, degraded], "b"),
+            ([down, degraded, down, down], "b"),
+            ([degraded, degraded, down, down], "ab"),
+            ([degraded, degraded, up, degraded], "c"),
+            ([up, degraded, up, degraded], "ac"),
+            ([down, down, degraded, up], "d"),
+            ([degraded, degraded, degraded, degraded], "ab"),
+            ([degraded, down, degraded, degraded], "acd"),
+            ([down, down, degraded, down], "c"),
+            ([down, down, down, down], "503"),
+            ([up, up, up, up], "ab"),
+        ] {
+            for (script, look) in scripts.iter().zip(looks) {
+                script.then(look);
+            }
+            // Three failures in a row.
+            tokio::time::sleep(Duration::from_secs(31)).await;
+
+            let calls = spread(&pool, 300).await;
+
+            let called: String = calls.keys().map(String::as_str).collect();
+            let row = format!("{balancing:?}, {looks:?}");
+            assert_eq!(called, expected, "{row}: {calls:?}");
+            for (member, look) in pool.members().iter().zip(looks) {
+                let seen = (member.usable, member.degraded);
+                let expected = (!matches!(look, Look::Down), matches!(look, Look::Degraded));
+                assert_eq!(seen, expected, "{row}: {member:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_degraded_keeps_a_pool_from_panic() {
+    let upstreams = ["a", "b", "c", "d"].map(Upstream::new);
+    let looks = [Look::Up, Look::Degraded, Look::Down, Look::Down];
+    let scripts = looks.map(|look| Script::new(&[look]));
+    let pool = settings().panic_threshold(50).pool();
+    for (upstream, script) in upstreams.iter().zip(&scripts) {
+        pool.insert(upstream.member().health(monitor(script).start()));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(spread(&pool, 100).await.len(), 1, "half may be called");
+
+    scripts[1].then(Look::Down);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+
+    assert_eq!(spread(&pool, 200).await.len(), 4, "a quarter is up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_attempt_goes_to_one_that_is_degraded_rather_than_to_the_same() {
+    let [a, b] = ["a", "b"].map(Upstream::new);
+    let health = monitor(&Script::new(&[Look::Degraded])).start();
+    settle(&health).await;
+    let pool = settings().pool();
+    pool.insert_all([a.member(), b.member().health(health)]);
+    let attempt = Attempt::new(NonZeroU32::MIN);
+    let mut names = Vec::new();
+    for _ in 0..3 {
+        let mut request = request();
+        request.extensions_mut().insert(attempt.clone());
+        names.push(name(&pool.clone().oneshot(request).await.unwrap()));
+    }
+
+    assert_eq!(names, ["a", "b", "a"]);
 }
 
 #[tokio::test(start_paused = true)]
