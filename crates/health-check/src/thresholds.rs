@@ -34,6 +34,14 @@ impl Thresholds {
             ..self
         }
     }
+
+    /// The same, where no failure is enough yet; each is counted.
+    pub(crate) const fn not_yet(self) -> Self {
+        Self {
+            fall: NonZeroU32::MAX,
+            ..self
+        }
+    }
 }
 
 /// Rise 2, fall 3 (HAProxy).

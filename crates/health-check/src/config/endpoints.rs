@@ -58,6 +58,9 @@ pub struct CheckConfig {
     pub rise: Option<u32>,
     /// See [`Check::fall`].
     pub fall: Option<u32>,
+    /// See [`Check::max_time_in_error`]. At most a day.
+    #[serde(with = "humantime_serde")]
+    pub max_time_in_error: Option<Duration>,
 }
 
 // === impl EndpointsConfig ===
@@ -124,7 +127,8 @@ impl CheckConfig {
         }
         for (field, time, limit) in [
             ("timeout", self.timeout, Duration::from_secs(60)),
-            ("max_age", self.max_age, Duration::from_secs(24 * 3600)),
+            ("max_age", self.max_age, DAY),
+            ("max_time_in_error", self.max_time_in_error, DAY),
         ] {
             if let Some(time) = time.filter(|time| *time > limit) {
                 let message = format!("must be at most {limit:?}, is {time:?}");
@@ -169,9 +173,14 @@ impl CheckConfig {
         if let Some(fall) = self.fall.and_then(NonZeroU32::new) {
             check = check.fall(fall);
         }
+        if let Some(time) = self.max_time_in_error {
+            check = check.max_time_in_error(time);
+        }
         check
     }
 }
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {
@@ -198,7 +207,7 @@ mod tests {
             "exclude": ["orders"],
             "checks": {
                 "cache": {"required": false, "startup": true, "tags": ["a.B"]},
-                "db": {"timeout": "300ms", "max_age": "5s", "rise": 2, "fall": 3},
+                "db": {"timeout": "300ms", "max_age": "5s", "rise": 2, "fall": 3, "max_time_in_error": "30s"},
             },
         });
         let config: EndpointsConfig = serde_json::from_value(config).unwrap();
@@ -213,7 +222,8 @@ mod tests {
                 db.timeout(Duration::from_millis(300))
                     .max_age(Duration::from_secs(5))
                     .rise(NonZeroU32::new(2).unwrap())
-                    .fall(NonZeroU32::new(3).unwrap()),
+                    .fall(NonZeroU32::new(3).unwrap())
+                    .max_time_in_error(Duration::from_secs(30)),
             );
 
         let read = config.endpoints(checks()).unwrap();
@@ -244,6 +254,10 @@ mod tests {
             (
                 json!({"checks": {"db": {"max_age": "25h"}}}),
                 "checks.db.max_age",
+            ),
+            (
+                json!({"checks": {"db": {"max_time_in_error": "25h"}}}),
+                "checks.db.max_time_in_error",
             ),
             (json!({"checks": {"db": {"rise": 0}}}), "checks.db.rise"),
             (json!({"checks": {"db": {"fall": 0}}}), "checks.db.fall"),

@@ -27,6 +27,7 @@ pub struct Check {
     timeout: Duration,
     max_age: Duration,
     thresholds: Thresholds,
+    max_time_in_error: Duration,
 }
 
 #[derive(Clone)]
@@ -63,6 +64,8 @@ struct Known {
     at: Instant,
     since: Instant,
     judge: Judge,
+    /// When the first of the failures in a row was, up to the last result; `None` where that was good.
+    failing_since: Option<Instant>,
     /// Why it is down.
     error: Option<ProbeError>,
 }
@@ -116,6 +119,7 @@ impl Check {
             timeout: Self::TIMEOUT,
             max_age: Self::MAX_AGE,
             thresholds: Thresholds::NONE,
+            max_time_in_error: Duration::ZERO,
         }
     }
 
@@ -175,6 +179,16 @@ impl Check {
         self
     }
 
+    /// Replaces for how long the probe must have failed, without a success between, before it is down; as many failures in a row as [`fall`](Self::fall) says must have
+    /// come, too. Default: 0, where `fall` decides alone. Source: `MaxTimeInError` of [alexliesenfeld/health](https://github.com/alexliesenfeld/health).
+    ///
+    /// The time is that from the first of these failures to the last, and not from the last success as there: nobody may have asked between these two. One that is
+    /// [decisive](ProbeError::decisive) is enough, and so is the first result of all. That of a [`Health`] is as its monitor says.
+    pub const fn max_time_in_error(mut self, time: Duration) -> Self {
+        self.max_time_in_error = time;
+        self
+    }
+
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -225,7 +239,7 @@ impl Check {
             (flight, result)
         };
         let error = result.err();
-        let known = last.set(&self.name, error, self.thresholds);
+        let known = last.set(self, error);
         Seen::known(known, self.max_age)
     }
 
@@ -279,7 +293,8 @@ impl fmt::Debug for Check {
             .field("tags", &self.tags)
             .field("timeout", &self.timeout)
             .field("max_age", &self.max_age)
-            .field("thresholds", &self.thresholds);
+            .field("thresholds", &self.thresholds)
+            .field("max_time_in_error", &self.max_time_in_error);
         match &self.source {
             Source::Health(health) => f.field("health", health).finish(),
             Source::Probe { .. } => f.finish_non_exhaustive(),
@@ -333,17 +348,22 @@ impl Last {
         result.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, name: &str, error: Option<ProbeError>, thresholds: Thresholds) -> Known {
+    /// Takes a result of this check.
+    fn set(&self, check: &Check, error: Option<ProbeError>) -> Known {
         let mut last = self.result.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let (mut judge, since, reason) = match last.take() {
-            Some(known) => (known.judge, known.since, known.error),
-            None => (Judge::new(), now, None),
+        let (mut judge, since, failing_since, reason) = match last.take() {
+            Some(known) => (known.judge, known.since, known.failing_since, known.error),
+            None => (Judge::new(), now, None, None),
         };
+        let failing_since = error.as_ref().map(|_| failing_since.unwrap_or(now));
+        let in_error = failing_since.map_or(Duration::ZERO, |first| now - first);
         let thresholds = if error.as_ref().is_some_and(ProbeError::is_decisive) {
-            thresholds.at_once()
+            check.thresholds.at_once()
+        } else if in_error < check.max_time_in_error {
+            check.thresholds.not_yet()
         } else {
-            thresholds
+            check.thresholds
         };
         let from = judge.state();
         let turned = judge.observe(error.is_none(), thresholds);
@@ -353,12 +373,13 @@ impl Last {
             // While it is down, what failed last; a success that does not turn it takes nothing back.
             error: error.or(reason).filter(|_| judge.state() == State::Down),
             judge,
+            failing_since,
         };
         *last = Some(known.clone());
         // Who is told may look at it.
         drop(last);
         if let Some(to) = turned {
-            telemetry::turned(name, from, to, known.error.as_ref());
+            telemetry::turned(&check.name, from, to, known.error.as_ref());
         }
         known
     }

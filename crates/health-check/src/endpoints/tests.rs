@@ -247,6 +247,58 @@ async fn results_in_a_row_turn_a_check_of_a_probe() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_check_is_down_once_it_has_failed_for_so_long_and_so_often() {
+    // As above, a look every 10 s, and `.` is none.
+    for (row, seconds, fall, results, expected) in [
+        ("no time", 0, 1, "+-+-", "1010"),
+        ("long enough, to the second", 30, 1, "+-----", "111100"),
+        ("not quite", 31, 1, "+-----", "111110"),
+        ("a success begins it anew", 30, 1, "+---+----", "111111110"),
+        ("often enough later", 20, 5, "+-----", "111110"),
+        ("long enough later", 40, 2, "+-----", "111110"),
+        ("up at once, then anew", 20, 1, "+---+---", "11101110"),
+        (
+            "nobody asked since the success",
+            30,
+            1,
+            "+.....-",
+            "1.....1",
+        ),
+        ("nobody asked while it failed", 30, 2, "+-...-", "11...0"),
+        ("the first result of all", 30, 1, "--+--", "00111"),
+        ("a decisive one", 30, 3, "+-!", "110"),
+    ] {
+        let script = results.replace('.', "").into_bytes();
+        let count = Arc::new(AtomicU32::new(0));
+        let probe = move || {
+            let at = count.fetch_add(1, Ordering::SeqCst) as usize;
+            std::future::ready(match script[at] {
+                b'+' => Ok(()),
+                b'!' => Err(refused().decisive()),
+                _ => Err(refused()),
+            })
+        };
+        let check = Check::probe("db", probe)
+            .max_age(Duration::ZERO)
+            .fall(fall.try_into().unwrap())
+            .max_time_in_error(Duration::from_secs(seconds));
+        let endpoints = Endpoints::new().check(check);
+
+        let mut seen = String::new();
+        for result in results.chars() {
+            advance(Duration::from_secs(10)).await;
+            seen.push(match result {
+                '.' => '.',
+                _ if get(&endpoints, "/readyz/db").await.0 == 200 => '1',
+                _ => '0',
+            });
+        }
+
+        assert_eq!(seen, expected, "{row}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn details_are_for_whom_the_predicate_lets_see_them() {
     let health = Monitor::new(|| async { Err(refused()) })
         .interval(Duration::from_secs(10))
