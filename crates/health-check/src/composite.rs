@@ -175,7 +175,7 @@ impl fmt::Debug for Composite {
 
 impl<P: Probe> DynProbe for P {
     fn look(self: Arc<Self>, limit: Duration) -> Looking {
-        Box::pin(look(self, limit))
+        Box::pin(look(self, limit, None))
     }
 
     fn limit(&self) -> Option<Duration> {

@@ -224,6 +224,7 @@ impl TryFrom<&Config> for Settings {
                 fall: count("fall", config.fall)?,
             },
             initial,
+            probe_limit: None,
             seed: None,
         })
     }

@@ -10,15 +10,17 @@ use tokio::time::Instant;
 
 use crate::monitor::look;
 use crate::probe::Finding;
+use crate::probe_limit::{Place, place};
 use crate::settings::LONGEST;
 use crate::shared::Shared;
-use crate::{Probe, Settings, State};
+use crate::{Probe, ProbeLimit, Settings, State};
 
 /// Probes when somebody wants to know and what is known is too old. One probe at a time, in a task of its own, so that nobody who waits for it carries it.
 pub(crate) struct Demand {
     shared: Arc<Shared>,
     age: Arc<Age>,
-    look: Box<dyn Fn() -> Looking + Send + Sync>,
+    look: Arc<Look>,
+    probe_limit: Option<ProbeLimit>,
     /// Where the probes run, whoever asks.
     runtime: Handle,
     /// The last probe that was begun; it ends with the last handle.
@@ -46,6 +48,7 @@ struct Flight(Arc<Age>);
 /// No probe has begun yet.
 const NEVER: u64 = u64::MAX;
 
+type Look = dyn Fn(Option<Place>) -> Looking + Send + Sync;
 type Looking = Pin<Box<dyn Future<Output = Finding> + Send>>;
 
 // === impl Demand ===
@@ -71,7 +74,8 @@ impl Demand {
                 ended: AtomicU64::new(0),
                 flying: AtomicBool::new(false),
             }),
-            look: Box::new(move || Box::pin(look(Arc::clone(&probe), limit))),
+            look: Arc::new(move |place| Box::pin(look(Arc::clone(&probe), limit, place))),
+            probe_limit: settings.probe_limit.clone(),
             runtime: Handle::current(),
             flight: Mutex::default(),
         }
@@ -116,8 +120,8 @@ impl Demand {
             return;
         }
         let begun = self.age.begin();
-        let looking = (self.look)();
-        let flying = fly(looking, Arc::clone(&self.shared), begun);
+        let (look, limit) = (Arc::clone(&self.look), self.probe_limit.clone());
+        let flying = fly(look, limit, Arc::clone(&self.shared), begun);
         *flight = Some(self.runtime.spawn(flying).abort_handle());
     }
 }
@@ -141,9 +145,10 @@ impl fmt::Debug for Demand {
 }
 
 /// One probe. Results of before are too old to be counted in a row with it, so it decides alone.
-async fn fly(looking: Looking, shared: Arc<Shared>, flight: Flight) {
+async fn fly(look: Arc<Look>, limit: Option<ProbeLimit>, shared: Arc<Shared>, flight: Flight) {
+    let place = place(limit.as_ref()).await;
     let started = Instant::now();
-    let result = looking.await;
+    let result = look(place).await;
     shared.checked(started, result.as_ref().err());
     if let Ok(degraded) = &result {
         shared.degrade(degraded.clone());

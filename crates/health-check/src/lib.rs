@@ -67,6 +67,7 @@
 //! | `rise`, `fall` | 2, 3 | HAProxy |
 //! | other intervals | the usual one | Envoy's and HAProxy's, beside them in [`coming_from`] |
 //! | `initial_jitter` | 0 | it is known at once; who starts many at once sets it to the interval |
+//! | `probe_limit`, `max_parallel_probes` | none | a few monitors need none; who starts thousands shares a [`ProbeLimit`] |
 //! | `history` | 16 transitions | |
 //! | `initial` | optimistic | a caller that starts before its upstream was asked works |
 //! | expected statuses | 200 to 399 | Kubernetes |
@@ -132,6 +133,7 @@ mod passive;
 mod pattern;
 mod pool;
 mod probe;
+mod probe_limit;
 mod read;
 mod refusal;
 mod service;
@@ -189,6 +191,7 @@ pub use crate::pool::member::{Member, MemberStatus};
 pub use crate::pool::resolution::{Resolution, Resolve, Resolved};
 pub use crate::pool::settings::{Balancing, PoolSettings, SlowStart};
 pub use crate::probe::{Probe, ProbeError};
+pub use crate::probe_limit::ProbeLimit;
 pub use crate::service::HealthCheck;
 pub use crate::settings::Settings;
 #[cfg(feature = "status-page")]

@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::demand::Demand;
 use crate::probe::Finding;
+use crate::probe_limit::{Place, place};
 use crate::settings::Facts;
 use crate::shared::Shared;
 use crate::thresholds::Judge;
-use crate::{Health, Initial, Probe, ProbeError, Settings, State};
+use crate::{Health, Initial, Probe, ProbeError, ProbeLimit, Settings, State};
 
 /// Looks again and again at whether something is up, in one background task.
 ///
@@ -123,6 +124,12 @@ impl<P: Probe> Monitor<P> {
         self
     }
 
+    /// Makes each probe wait for its turn by this limit, which other monitors share: so many of them run at once. Default: none.
+    pub fn probe_limit(mut self, limit: ProbeLimit) -> Self {
+        self.settings.probe_limit = Some(limit);
+        self
+    }
+
     /// Replaces by how much of itself an interval varies, at random: 0.1 is 10 % less to 10 % more. Default: 0.1. What is outside 0 to 1 counts as the nearer end.
     pub const fn jitter(mut self, part: f64) -> Self {
         self.settings.jitter = part;
@@ -206,12 +213,13 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
         traffic: true,
     };
     loop {
+        let place = place(settings.probe_limit.as_ref()).await;
         let started = Instant::now();
         // What is said while the probe is under way; its result may bring the next one nearer.
         let part = random.part();
         let (estimate, _) = settings.next_interval(facts, part);
         shared.set_next_check(started + estimate);
-        let result = look(Arc::clone(&probe), limit).await;
+        let result = look(Arc::clone(&probe), limit, place).await;
         shared.checked(started, result.as_ref().err());
         if let Ok(degraded) = &result {
             shared.degrade(degraded.clone());
@@ -264,10 +272,18 @@ pub(crate) async fn until(due: Instant, shared: &Shared) -> bool {
 }
 
 /// One probe, within its time. In a task of its own, so that a panic is a failure like another.
-pub(crate) async fn look<P: Probe>(probe: Arc<P>, limit: Duration) -> Finding {
+pub(crate) async fn look<P: Probe>(
+    probe: Arc<P>,
+    limit: Duration,
+    place: Option<Place>,
+) -> Finding {
     // Dropped with this future, it ends the probe.
     let mut task = JoinSet::new();
-    task.spawn(async move { probe.probe().await });
+    task.spawn(async move {
+        // Held until the probe is gone, which may be after its time is over: its task ends when the runtime comes to it.
+        let _place = place;
+        probe.probe().await
+    });
     match timeout(limit, task.join_next()).await {
         Ok(Some(Ok(result))) => ProbeError::finding(result),
         Ok(_) => Err(ProbeError::new(

@@ -16,7 +16,7 @@ use crate::pool::body::PoolBody;
 use crate::pool::future::{Call, PoolFuture};
 use crate::pool::shared::{Avoid, Picked, Shared};
 use crate::pool::waiting::Waiting;
-use crate::{Check, Mode, ProbeError, telemetry};
+use crate::{Check, Mode, ProbeError, ProbeLimit, telemetry};
 
 pub(crate) mod body;
 #[cfg(feature = "discover")]
@@ -157,6 +157,12 @@ impl<S, C> Pool<S, C> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns the limit of [`max_parallel_probes`](PoolSettings::max_parallel_probes), for the monitors of its endpoints.
+    #[must_use]
+    pub fn probe_limit(&self) -> Option<ProbeLimit> {
+        self.shared.probe_limit.clone()
     }
 
     /// Returns what is known of each endpoint, by the order of their names.

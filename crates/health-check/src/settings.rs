@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::thresholds::Thresholds;
-use crate::{Initial, State};
+use crate::{Initial, ProbeLimit, State};
 
 /// The settings of a [`Monitor`](crate::Monitor).
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,7 @@ pub struct Settings {
     pub(crate) thresholds: Thresholds,
     pub(crate) initial: Initial,
     pub(crate) history: usize,
+    pub(crate) probe_limit: Option<ProbeLimit>,
     pub(crate) seed: Option<u64>,
 }
 
@@ -110,6 +111,7 @@ impl Default for Settings {
             thresholds: Thresholds::default(),
             initial: Initial::Optimistic,
             history: 16,
+            probe_limit: None,
             seed: None,
         }
     }

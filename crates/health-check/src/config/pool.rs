@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use http::Uri;
@@ -37,6 +37,7 @@ use crate::{Balancing, Member, PoolSettings, SlowStart};
 /// mode: fail_fast
 /// wait_limit: null
 /// slow_start: {window: 30s, aggression: 1.0, min_percent: 10}
+/// max_parallel_probes: 100
 /// "#)?;
 /// let config: PoolConfig = file.read()?;
 /// let settings = PoolSettings::try_from(&config).map_err(|mistake| file.locate(mistake))?;
@@ -79,6 +80,8 @@ pub struct PoolConfig {
     pub wait_limit: Option<Duration>,
     /// See [`PoolSettings::slow_start`].
     pub slow_start: Option<SlowStartConfig>,
+    /// See [`PoolSettings::max_parallel_probes`].
+    pub max_parallel_probes: Option<usize>,
 }
 
 /// The serde form of a [`Member`]: what can be said of one without code.
@@ -184,6 +187,7 @@ impl Default for PoolConfig {
             mode: ModeConfig::default(),
             wait_limit: None,
             slow_start: None,
+            max_parallel_probes: None,
         }
     }
 }
@@ -208,6 +212,10 @@ impl TryFrom<&PoolConfig> for PoolSettings {
         let slow_start = slow_start
             .transpose()
             .map_err(|mistake| mistake.within("slow_start"))?;
+        let parallel = config.max_parallel_probes.map(|probes| {
+            let zero = || InvalidConfig::new("max_parallel_probes", "must be at least 1, is 0");
+            NonZeroUsize::new(probes).ok_or_else(zero)
+        });
         let gate = GateConfig {
             mode: config.mode,
             wait_limit: config.wait_limit,
@@ -223,7 +231,8 @@ impl TryFrom<&PoolConfig> for PoolSettings {
             .overprovisioning(count("overprovisioning", config.overprovisioning)?.get())
             .panic_threshold(percent("panic_threshold", config.panic_threshold)?)
             .mode(gate.mode()?)
-            .slow_start(slow_start))
+            .slow_start(slow_start)
+            .max_parallel_probes(parallel.transpose()?))
     }
 }
 
@@ -322,6 +331,7 @@ mod tests {
             "endpoints": [{"url": "http://10.0.0.7:8080"}, {"url": "https://b.example/", "name": "b", "weight": 3, "priority": 1}],
             "upstream": "orders", "name": "edge", "balancing": "least_pending", "default_latency": "2s", "decay": "5s", "max_retry_after": "7s",
             "overprovisioning": 150, "panic_threshold": 0, "mode": "wait", "wait_limit": "3s", "slow_start": {"window": "30s", "aggression": 2.0},
+            "max_parallel_probes": 100,
         }));
 
         let limit = Duration::from_secs(3);
@@ -337,7 +347,8 @@ mod tests {
             .mode(Mode::Wait { limit })
             .slow_start(Some(
                 SlowStart::new(Duration::from_secs(30)).aggression(2.0),
-            ));
+            ))
+            .max_parallel_probes(NonZeroUsize::new(100));
         let members = [
             Member::new("10.0.0.7:8080", ()),
             Member::new("b", ())
@@ -396,6 +407,10 @@ mod tests {
             (
                 json!({"panic_threshold": 101}),
                 "panic_threshold: must be 0 to 100, is 101",
+            ),
+            (
+                json!({"max_parallel_probes": 0}),
+                "max_parallel_probes: must be at least 1, is 0",
             ),
             (
                 json!({"mode": "wait"}),

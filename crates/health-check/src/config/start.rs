@@ -9,7 +9,7 @@ use portcullis_gateway_error::{DefaultClassifier, InvalidConfig};
 use super::{Config, PoolConfig};
 use crate::{
     Health, HealthCheckLayer, HttpProbe, Member, Monitor, OutlierDetection, Outliers, Pool,
-    PoolSettings, Probe, Resolve, Settings, State, TcpProbe,
+    PoolSettings, Probe, ProbeLimit, Resolve, Settings, State, TcpProbe,
 };
 
 /// Where the calls to one endpoint go: what its client is made of.
@@ -148,6 +148,21 @@ impl<C: Clone> Watcher<C> {
             outliers: outliers.map(OutlierDetection::start),
         })
     }
+
+    /// Makes the probes take turns by this limit, also where others share it. Default: none. That of a [pool](PoolSettings::max_parallel_probes) counts more for its endpoints.
+    #[must_use]
+    pub fn probe_limit(mut self, limit: ProbeLimit) -> Self {
+        self.settings.probe_limit = Some(limit);
+        self
+    }
+
+    /// The same for this pool.
+    fn of<S>(&self, pool: &Pool<S>) -> Self {
+        match pool.probe_limit() {
+            Some(limit) => self.clone().probe_limit(limit),
+            None => self.clone(),
+        }
+    }
 }
 
 impl<C> Watcher<C>
@@ -278,10 +293,11 @@ impl PoolConfig {
         HttpProbe<C>: Probe,
     {
         let pool = PoolSettings::try_from(self)?.pool();
+        let watcher = watcher.map(|watcher| watcher.of(&pool));
         let targets = self.targets()?.into_iter();
         pool.insert_all(targets.map(|(member, target)| {
             let member = member.calling(make(&target));
-            match watcher {
+            match &watcher {
                 Some(watcher) => watcher.watch(member, &target),
                 None => member,
             }
@@ -290,6 +306,7 @@ impl PoolConfig {
     }
 
     /// Makes this pool follow the names, by this resolver: each address is an endpoint of `http`, with the service that this makes for it, watched where there is a watcher.
+    /// Their probes take turns with those of the pool's other endpoints, where it has a [limit](Pool::probe_limit).
     ///
     /// # Errors
     /// When a field cannot be used; the error names it.
@@ -314,7 +331,7 @@ impl PoolConfig {
             let within = |mistake: InvalidConfig| mistake.within_index(index).within("names");
             let resolution = name.resolution(resolver.clone()).map_err(within)?;
             let host = name.authority().map_err(within)?;
-            let (watcher, mut make) = (watcher.cloned(), make.clone());
+            let (watcher, mut make) = (watcher.map(|watcher| watcher.of(pool)), make.clone());
             pool.resolve(resolution, move |address| {
                 let target = Target::of(address, host.clone());
                 let member = Member::new(address.to_string(), make(&target));

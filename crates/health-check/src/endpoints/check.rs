@@ -397,7 +397,7 @@ impl Known {
 
 impl<P: Probe> Look for Looked<P> {
     fn look(&self, limit: Duration) -> Pin<Box<dyn Future<Output = LookResult> + Send>> {
-        let look = look(Arc::clone(&self.0), limit);
+        let look = look(Arc::clone(&self.0), limit, None);
         // What is degraded is up.
         Box::pin(async move { look.await.map(drop) })
     }

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub struct PoolSettings {
     pub(crate) panic_threshold: u8,
     pub(crate) mode: Mode,
     pub(crate) slow_start: Option<SlowStart>,
+    pub(crate) max_parallel_probes: Option<NonZeroUsize>,
     pub(crate) seed: Option<u64>,
 }
 
@@ -126,6 +128,14 @@ impl PoolSettings {
         self
     }
 
+    /// Replaces how many probes of its endpoints run at once; `None` is no limit. Default: `None`.
+    ///
+    /// It holds for the monitors that a `PoolConfig` starts (feature `config`), and for those that are given [`Pool::probe_limit`].
+    pub const fn max_parallel_probes(mut self, probes: Option<NonZeroUsize>) -> Self {
+        self.max_parallel_probes = probes;
+        self
+    }
+
     /// Makes the picks repeat: the same seed and the same calls give the same endpoints. Default: another seed for every pool.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -152,6 +162,7 @@ impl Default for PoolSettings {
             panic_threshold: 50,
             mode: Mode::FailFast,
             slow_start: None,
+            max_parallel_probes: None,
             seed: None,
         }
     }

@@ -16,12 +16,13 @@ use crate::pool::load::{InFlight, Load, Rules};
 use crate::pool::member::{Member, MemberStatus, Picks, Seat};
 use crate::pool::view::{Entry, Group, View, scale};
 use crate::refusal::Kept;
-use crate::{Health, PoolSettings, telemetry};
+use crate::{Health, PoolSettings, ProbeLimit, telemetry};
 
 /// What the clones of a pool share.
 pub(crate) struct Shared<S> {
     pub(crate) settings: PoolSettings,
     pub(crate) kept: Kept,
+    pub(crate) probe_limit: Option<ProbeLimit>,
     rules: Rules,
     pub(crate) chance: Chance,
     /// Counts what makes the view out of date.
@@ -69,6 +70,7 @@ impl<S> Shared<S> {
         Self {
             rules: Rules::new(&settings),
             chance: Chance::new(settings.seed),
+            probe_limit: settings.max_parallel_probes.map(ProbeLimit::new),
             settings,
             kept: Kept::default(),
             changes: Arc::default(),

@@ -8,6 +8,7 @@ mod monitor_model;
 mod on_demand;
 mod passive;
 mod pool;
+mod probe_limit;
 mod probes;
 mod stacks;
 #[cfg(feature = "status-page")]

@@ -143,6 +143,51 @@ async fn addresses_of_a_name_are_probed_by_that_name_and_leave_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn endpoints_of_a_list_and_of_names_take_turns_by_one_limit() {
+    for (limit, expected) in [(Value::Null, 100), (json!(5), 5)] {
+        // How many probes run, and how many did at most.
+        let seen = Arc::new(Mutex::new((0, 0)));
+        let client = {
+            let seen = Arc::clone(&seen);
+            service_fn(move |_: Request<ProbeBody>| {
+                let seen = Arc::clone(&seen);
+                async move {
+                    {
+                        let (now, most) = &mut *seen.lock().unwrap();
+                        *now += 1;
+                        *most = (*most).max(*now);
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    seen.lock().unwrap().0 -= 1;
+                    Answer::Ok(Response::new(Body::default()))
+                }
+            })
+        };
+        let listed: Vec<_> = (0..50)
+            .map(|number| json!({"url": format!("http://a{number}")}))
+            .collect();
+        let config = pool(json!({
+            "max_parallel_probes": limit, "endpoints": listed, "names": [{"host": "orders.example", "port": 8080}],
+        }));
+        let resolver = |_: Arc<str>| {
+            let found = Resolved::new((0..50).map(|last| [10, 0, 0, last].into()));
+            std::future::ready(Ok::<_, Box<dyn std::error::Error + Send + Sync>>(found))
+        };
+        let config_of_probes = json!({"timeout": "150ms", "initial": "pessimistic"});
+        let watcher = Watcher::new(&health(config_of_probes), client).unwrap();
+
+        let pool = config.pool(Some(&watcher), |_| ()).unwrap();
+        config
+            .follow(&pool, Some(&watcher), &resolver, &|_: &Target| ())
+            .unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+
+        let up = pool.members().iter().filter(|member| member.usable).count();
+        assert_eq!((up, seen.lock().unwrap().1), (100, expected), "{limit}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn endpoints_share_the_accounting_and_calls_alone_eject() {
     let (asked, client) = probes();
     let config = pool(json!({"panic_threshold": 0, "endpoints": [
