@@ -3,6 +3,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -39,6 +40,7 @@ pub struct GrpcProbe<C> {
     upstream: Uri,
     service: Arc<str>,
     unimplemented_is_up: bool,
+    timeout: Option<Duration>,
 }
 
 /// The request body of a [`GrpcProbe`]: one message.
@@ -73,6 +75,7 @@ impl<C> GrpcProbe<C> {
             upstream,
             service: "".into(),
             unimplemented_is_up: false,
+            timeout: None,
         }
     }
 
@@ -86,6 +89,12 @@ impl<C> GrpcProbe<C> {
     /// ([A17](https://github.com/grpc/proposal/blob/master/A17-client-side-health-checking.md)), so that only a server that answers anything at all is up.
     pub const fn unimplemented_is_up(mut self, up: bool) -> Self {
         self.unimplemented_is_up = up;
+        self
+    }
+
+    /// Sets how long this probe may last; for a [`watch`](Self::watch), how long its first message may take. Default: what the monitor, or the settings of the watch, say.
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
         self
     }
 
@@ -169,6 +178,10 @@ impl<C: GrpcClient> Probe for GrpcProbe<C> {
             Err(Ended::Ok) => Err(failed(GrpcCode::Ok, "answered OK without a message")),
             Err(Ended::Failed(error)) => Err(error),
         }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 }
 

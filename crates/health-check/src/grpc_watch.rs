@@ -10,11 +10,11 @@ use crate::grpc_probe::{Ended, judge};
 use crate::health_proto::WATCH;
 use crate::settings::LONGEST;
 use crate::shared::Shared;
-use crate::{GrpcProbe, Health, ProbeError, Settings, State, monitor};
+use crate::{GrpcProbe, Health, Probe, ProbeError, Settings, State, monitor};
 
 /// Follows the state of a gRPC service through one `Watch` that stays open, in one background task: what the server says counts at once, without thresholds.
 ///
-/// A stream that ends, or whose first message does not come within the `timeout` of the [`Settings`], is down, and is opened again after 1 s, 1.6 s … 120 s, each 20 %
+/// A stream that ends, or whose first message does not come within the `timeout` of the [probe](GrpcProbe::timeout) or else of the [`Settings`], is down, and is opened again after 1 s, 1.6 s … 120 s, each 20 %
 /// more or less, as gRPC does ([connection backoff](https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md)), or when [`Health::check_now`] asks; a message begins that anew. A server without
 /// `Watch` (`UNIMPLEMENTED`) is asked by `Check` instead, by the interval and the thresholds of the settings.
 ///
@@ -59,9 +59,10 @@ impl<C> GrpcWatch<C> {
     where
         C: GrpcClient,
     {
+        let limit = Probe::timeout(&self.probe).unwrap_or(self.settings.timeout);
         let shared = Shared::new(self.name, self.settings.initial)
             .keeping(self.settings.history)
-            .patient(self.settings.timeout);
+            .patient(limit);
         let shared = Arc::new(shared);
         let task = tokio::spawn(run(self.probe, self.settings, Arc::clone(&shared)));
         Health::monitored(shared, task.abort_handle())
@@ -70,13 +71,14 @@ impl<C> GrpcWatch<C> {
 
 async fn run<C: GrpcClient>(probe: GrpcProbe<C>, settings: Settings, shared: Arc<Shared>) {
     let random = Chance::new(settings.seed);
+    let limit = Probe::timeout(&probe).unwrap_or(settings.timeout);
     let mut wait = FIRST_WAIT;
     loop {
         let began = Instant::now();
         // In a task of its own, so that a panic of the client is a failure like another. Dropped with this future, it ends the stream.
         let mut task = JoinSet::new();
         let heard = Arc::clone(&shared);
-        let (probe_, limit) = (probe.clone(), settings.timeout);
+        let probe_ = probe.clone();
         task.spawn(async move {
             let mut some = false;
             let ended = follow(&probe_, limit, &heard, &mut some).await;

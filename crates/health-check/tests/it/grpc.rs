@@ -187,6 +187,29 @@ async fn a_watch_that_fails_is_opened_again_later_and_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_time_of_the_probe_counts_more_than_that_of_the_settings() {
+    let hangs = server(Arc::default(), || None);
+    let probe = GrpcProbe::new(hangs, "http://orders".parse().unwrap());
+    let limit = Duration::from_millis(200);
+    for (watch, expected) in [
+        (false, "no result within 200ms"),
+        (true, "no message within 200ms"),
+    ] {
+        let probe = probe.clone().timeout(limit);
+        let start = Instant::now();
+        let health = match watch {
+            true => probe.watch().start(),
+            false => Monitor::new(probe).start(),
+        };
+
+        health.wait_for(State::Down).await;
+
+        assert_eq!(start.elapsed(), limit, "{expected}");
+        assert_eq!(health.status().reason.unwrap().to_string(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_waits_is_opened_at_once_when_somebody_asks() {
     let calls = Arc::new(AtomicU32::new(0));
     let hangs = server(Arc::clone(&calls), || None);
