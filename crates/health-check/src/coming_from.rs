@@ -39,7 +39,7 @@
 //! | none | [`Balancing::PeakEwma`](crate::Balancing), the default | Finagle's, Linkerd's and tower's |
 //! | `priority`, `overprovisioning_factor` (140) | [`priority`](crate::Member::priority), [`overprovisioning`](crate::PoolSettings::overprovisioning) (140) | an endpoint that is due for a trial counts as one that may be called |
 //! | `healthy_panic_threshold` (50 %) | [`panic_threshold`](crate::PoolSettings::panic_threshold) (50) | one that was taken out by hand gets no calls then either |
-//! | degraded endpoints | [`ProbeError::degraded`](crate::ProbeError::degraded) | called where no other may be, of any priority, not by shares; both keep a group from panic, as there |
+//! | degraded endpoints | [`ProbeError::degraded`](crate::ProbeError::degraded) | called where no other may be, of any priority, and by shares only where a priority panics; both keep a group from panic, as there |
 //! | `fail_traffic_on_panic` | `panic_threshold` of 0 | |
 //! | the load biaser of Linkerd | [`max_retry_after`](crate::PoolSettings::max_retry_after) (300 s) | called last until then, not by a latency that fades |
 //! | `slow_start_config` (`aggression` 1, `min_weight_percent` 10) | [`SlowStart`](crate::SlowStart) (1, 10) | |

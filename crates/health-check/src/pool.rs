@@ -41,7 +41,8 @@ use self::settings::PoolSettings;
 /// Of the endpoints that may be called, two are drawn by their weights, and the one that costs less is called: the power of two choices. The service of an endpoint is
 /// cloned for a call, and made ready then; where it is not ready at once, another endpoint is asked too, and whichever is ready first is called.
 ///
-/// One that is up and [degraded](crate::ProbeError::degraded) is drawn where no other may be called, of any priority: those of the first priority first.
+/// One that is up and [degraded](crate::ProbeError::degraded) is drawn where no other may be called, of any priority: those of the first priority first. Where a priority panics, those
+/// that are degraded in the others are drawn too.
 ///
 /// It is always ready: what a request says, as its [`Attempt`], has to do with which endpoint is picked. Where none may be called it answers by itself, as the
 /// [`Mode`] says: 503, or UNAVAILABLE for gRPC.

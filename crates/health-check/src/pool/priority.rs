@@ -49,7 +49,8 @@ pub(crate) fn shares(
     groups.iter().map(share).collect()
 }
 
-/// The same for groups of so many that may be called, so many that may be and are degraded, of so many. The degraded get calls where there are no others; both keep a group from panic.
+/// The same for groups of so many that may be called, so many that may be and are degraded, of so many. The degraded get calls where there are no others, or where these are
+/// so few that a group panics; both keep a group from panic.
 pub(crate) fn shares_of(
     groups: &[(usize, usize, usize)],
     overprovisioning: u32,
@@ -60,16 +61,10 @@ pub(crate) fn shares_of(
     let together = shares(&together.collect::<Vec<_>>(), overprovisioning, threshold);
     let good = groups.iter().map(|(good, _, all)| (*good, *all));
     let good: Vec<_> = good.collect();
-    if good.iter().all(|(good, _)| *good == 0) || together.iter().all(|share| share.panics) {
+    if good.iter().all(|(good, _)| *good == 0) || together.iter().any(|share| share.panics) {
         return together;
     }
-    let parts = shares(&good, overprovisioning, 0);
-    let shares = parts.into_iter().zip(together);
-    let share = |(good, together): (Share, Share)| Share {
-        part: good.part,
-        panics: together.panics,
-    };
-    shares.map(share).collect()
+    shares(&good, overprovisioning, 0)
 }
 
 #[cfg(test)]
@@ -140,6 +135,10 @@ mod tests {
             (&[(0, 50), (0, 100)], &[70, 30], &[false, false]),
             (&[(0, 5), (0, 65)], &[7, 93], &[true, false]),
             (&[(0, 0), (0, 0)], &[50, 50], &[true, true]),
+            // Where some panic, the good ones are too few for all calls.
+            (&[(1, 4), (0, 65)], &[7, 93], &[true, false]),
+            (&[(1, 4), (65, 0)], &[7, 93], &[true, false]),
+            (&[(0, 20), (5, 45)], &[29, 71], &[true, false]),
         ] {
             let groups = counts
                 .iter()

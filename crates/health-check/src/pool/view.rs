@@ -126,7 +126,6 @@ impl<S> View<S> {
                 (good, degraded.len(), *size)
             })
             .collect();
-        let only_degraded = sizes.iter().all(|(good, ..)| *good == 0);
         let shares = shares_of(&sizes, settings.overprovisioning, settings.panic_threshold);
         let (mut groups, mut last_groups) = (Vec::new(), Vec::new());
         for ((priority, found), share) in found.into_iter().zip(shares) {
@@ -135,7 +134,9 @@ impl<S> View<S> {
             let panics = share.panics && unknown == 0;
             // In a panic they are all the same.
             let apart = !panics && !degraded.is_empty();
-            let (part, last_part) = if apart && only_degraded {
+            // Of the others, one that nobody knows of may be up.
+            let none_else = regular.is_empty() && trials.is_empty() && unknown == 0;
+            let (part, last_part) = if apart && none_else {
                 (0.0, share.part)
             } else {
                 (share.part, 0.0)

@@ -123,6 +123,50 @@ async fn one_that_is_degraded_keeps_a_pool_from_panic() {
     assert_eq!(spread(&pool, 200).await.len(), 4, "a quarter is up");
 }
 
+/// Of the first priority two of ten may be called, which is too few for all calls, and of the second five of ten.
+#[tokio::test(start_paused = true)]
+async fn in_a_panic_of_one_priority_those_that_are_degraded_in_another_get_its_rest() {
+    let (up, degraded, down) = (Look::Up, Look::Degraded, Look::Down);
+    let first = [up, degraded, down, down, down, down, down, down, down, down];
+    let second = [[degraded, down]; 5].concat();
+    let pool = settings().panic_threshold(50).pool();
+    let looks = [(0, first.to_vec()), (1, second)];
+    for (priority, looks) in looks {
+        for (index, look) in looks.into_iter().enumerate() {
+            let upstream = Upstream::new("any");
+            let member = Member::new(format!("{priority}{index} {look:?}"), upstream);
+            let health = monitor(&Script::new(&[look])).start();
+            pool.insert(member.priority(priority).health(health));
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let mut names = BTreeMap::new();
+    for _ in 0..1000 {
+        let attempt = Attempt::new(NonZeroU32::MIN);
+        let mut request = request();
+        request.extensions_mut().insert(attempt.clone());
+        let _answer = pool.clone().oneshot(request).await.unwrap();
+        for member in pool.members() {
+            if attempt.has_tried(&member.name) {
+                *names.entry(member.name).or_insert(0) += 1;
+            }
+        }
+    }
+
+    let of = |what: &str| -> usize {
+        let rows = names.iter().filter(|(name, _)| name.starts_with(what));
+        rows.map(|(_, calls)| calls).sum()
+    };
+    assert_eq!(names.len(), 15, "all ten, and the five: {names:?}");
+    // 5 * 1.4 of 10, of all that may be called.
+    assert!((660..770).contains(&of("1")), "{names:?}");
+    let down = names
+        .keys()
+        .filter(|name| name.starts_with('1') && name.ends_with("Down"));
+    assert_eq!(down.count(), 0, "{names:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_attempt_goes_to_one_that_is_degraded_rather_than_to_the_same() {
     let [a, b] = ["a", "b"].map(Upstream::new);
