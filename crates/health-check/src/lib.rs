@@ -82,7 +82,7 @@
 //! # Order
 //! The gate stands inside retry, so that it sees every attempt, and around the mapping. Its refusal is
 //! [`DestinationUnavailable`](portcullis_gateway_error::ErrorKind::DestinationUnavailable) found by this hop, which retry hands on at once.
-//! A [`Pool`] stands where the client would, or the gate: it is both. [`EndpointsLayer`] stands outside of everything. A limit outside of the gate drops the calls that it
+//! A [`Pool`] stands where the client would, or the gate: it is both. [`EndpointsLayer`] stands outside of everything, and answers though what is inside is full. A limit outside of the gate drops the calls that it
 //! cuts, which then show nothing of an endpoint that hangs: put the limit of the attempt inside, or set [`abandoned_after`](OutlierDetection::abandoned_after).
 //!
 //! # Cost
@@ -129,6 +129,7 @@ mod monitor;
 mod observed;
 mod outliers;
 mod pass;
+mod passed_on;
 mod passive;
 mod pattern;
 mod pool;
@@ -178,6 +179,7 @@ pub use crate::monitor::Monitor;
 pub use crate::observed::Observed;
 pub use crate::outliers::Outliers;
 pub use crate::pass::Pass;
+pub use crate::passed_on::PassedOn;
 pub use crate::passive::{Admission, PassiveHealth, PassiveState, PassiveStatus};
 pub use crate::pattern::Pattern;
 pub use crate::pool::Pool;

@@ -7,10 +7,16 @@ use tower_service::Service;
 
 use super::service::Route;
 use super::{Endpoints, EndpointsBody, EndpointsFuture};
+use crate::PassedOn;
+use crate::passed_on::Onward;
 
 /// Answers for the [`Endpoints`], and passes every other path on. What it passes on is in flight for [`Endpoints::drain`] until the last byte of its answer.
 ///
 /// It goes around an axum `Router` and a tonic `Server` alike. See the [crate docs](crate) for examples.
+///
+/// It is ready at once, whatever the inner service is, so that a full `ConcurrencyLimit` inside does not let the kubelet wait, and restart what only has much to do. A call
+/// that is passed on while the inner service is not ready waits for it in its future, and is in flight meanwhile. So back-pressure ends here: a `LoadShed` or a bounded
+/// `Buffer` outside sees none, and belongs inside. An error of the inner readiness is that of this one, or of the future where it comes later.
 #[must_use = "a layer does nothing until it is applied"]
 #[derive(Clone, Debug)]
 pub struct EndpointsLayer {
@@ -18,10 +24,10 @@ pub struct EndpointsLayer {
     grpc: bool,
 }
 
-/// The service that [`EndpointsLayer`] makes.
+/// The service that [`EndpointsLayer`] makes. The inner service must be `Clone`.
 #[derive(Clone, Debug)]
 pub struct WithEndpoints<S> {
-    inner: S,
+    inner: Onward<S>,
     endpoints: Endpoints,
     grpc: bool,
 }
@@ -49,7 +55,7 @@ impl<S> Layer<S> for EndpointsLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         WithEndpoints {
-            inner,
+            inner: Onward::new(inner),
             endpoints: self.endpoints.clone(),
             grpc: self.grpc,
         }
@@ -60,12 +66,12 @@ impl<S> Layer<S> for EndpointsLayer {
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for WithEndpoints<S>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
     ReqBody: Body<Data: Send> + Send + 'static,
 {
     type Response = Response<EndpointsBody<ResBody>>;
     type Error = S::Error;
-    type Future = EndpointsFuture<S::Future>;
+    type Future = EndpointsFuture<PassedOn<S::Future, S, Request<ReqBody>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -76,6 +82,7 @@ where
             None => {}
             Some(Route::Grpc) if !self.grpc => {}
             Some(route) => {
+                self.inner.release();
                 return EndpointsFuture::answered(self.endpoints.answer(route, request));
             }
         }

@@ -1,6 +1,7 @@
 //! The monitor, the gate and the endpoints from outside.
 #![cfg(test)]
 
+mod endpoints;
 mod gate;
 mod grpc;
 mod monitor;

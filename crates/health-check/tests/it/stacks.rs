@@ -10,6 +10,8 @@ use portcullis_health_check::{
     Endpoints, EndpointsLayer, HealthCheckLayer, HttpProbe, OutlierDetection, ProbeBody, State,
 };
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::{ServiceBuilder, ServiceExt};
 
 use super::*;
@@ -124,6 +126,51 @@ async fn failures_of_all_connections_eject_one_endpoint() {
     }
 
     assert_eq!(statuses, [502, 502, 502, 502, 502, 503, 503, 503]);
+    server.abort();
+}
+
+/// The kubelet restarts what does not answer within a second, and what has much to do is not what it should restart.
+#[tokio::test]
+async fn the_kubelet_is_answered_while_every_place_is_taken() {
+    let (places, taken) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let handler = {
+        let (places, taken) = (Arc::clone(&places), Arc::clone(&taken));
+        move || async move {
+            taken.add_permits(1);
+            places.acquire().await.unwrap().forget();
+            "through"
+        }
+    };
+    let app: Router = Router::new()
+        .route("/", get(handler))
+        .layer(GlobalConcurrencyLimitLayer::new(1))
+        .layer(EndpointsLayer::new(Endpoints::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = serve(listener, app).await;
+    let ask = move |path: &str| {
+        let request = Request::get(format!("http://{address}{path}"));
+        let answer = client().request(request.body(Empty::<bytes::Bytes>::new()).unwrap());
+        async move {
+            let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
+            answer.expect("it hangs").unwrap().status().as_u16()
+        }
+    };
+
+    let first = tokio::spawn(ask("/"));
+    taken.acquire().await.unwrap().forget();
+    let second = tokio::spawn(ask("/"));
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(ask(path).await, 200, "{path}");
+    }
+    assert_eq!(
+        taken.available_permits(),
+        0,
+        "the second waits for its place"
+    );
+    places.add_permits(2);
+
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (200, 200));
     server.abort();
 }
 

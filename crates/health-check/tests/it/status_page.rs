@@ -133,15 +133,21 @@ async fn the_ready_instance_gets_other_paths_and_never_the_page() {
 }
 
 #[tokio::test]
-async fn readiness_and_errors_are_those_of_the_inner_service() {
+async fn the_page_waits_for_nobody_and_errors_are_those_of_the_inner_service() {
     let (probe, handle) =
         Probe::<_, BoxError>::new(|_: Request<ScriptBody>| ready(Outcome::Err("inner".into())));
     let mut service = task::spawn(layer().layer(probe));
 
     handle.block();
-    assert_pending!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    assert_ready_ok!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    let page = service.call(request("/status")).await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert_ready_ok!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    let mut late = task::spawn(service.call(request("/")));
+    assert_pending!(late.poll(), "the inner service is not ready");
     handle.unblock();
-    assert!(service.is_woken());
+    assert!(late.is_woken());
+    assert_eq!(late.await.unwrap_err().to_string(), "inner");
     handle.fail_readiness("not ready");
     let error = assert_ready_err!(service.enter(|cx, mut service| service.poll_ready(cx)));
     assert_eq!(error.to_string(), "not ready");
