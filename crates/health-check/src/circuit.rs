@@ -69,7 +69,8 @@ pub(crate) enum Step {
 impl Circuit {
     pub(crate) const NEW: Self = Self::closed(0);
 
-    const fn closed(generation: u16) -> Self {
+    /// The circuit of a generation in which nothing has failed.
+    pub(crate) const fn closed(generation: u16) -> Self {
         Self {
             phase: Phase::Closed {
                 gateway: 0,
