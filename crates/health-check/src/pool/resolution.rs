@@ -33,6 +33,17 @@ pub trait Resolve: Send + Sync + 'static {
 pub struct Resolved {
     addresses: Vec<IpAddr>,
     ttl: Option<Duration>,
+    /// Why those of a family are not known.
+    ipv4_error: Option<String>,
+    ipv6_error: Option<String>,
+}
+
+/// What a look has found.
+struct Found {
+    addresses: BTreeSet<SocketAddr>,
+    ttl: Option<Duration>,
+    /// Those of IPv4, and of IPv6, that are not known now, and why.
+    unknown: [Option<String>; 2],
 }
 
 /// How a name is resolved into the endpoints of a [`Pool`]: see [`Pool::resolve`].
@@ -87,7 +98,7 @@ impl Resolved {
     pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         Self {
             addresses: addresses.into_iter().collect(),
-            ttl: None,
+            ..Self::default()
         }
     }
 
@@ -96,6 +107,40 @@ impl Resolved {
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
+    }
+
+    /// Says that it is not known which IPv4 addresses there are, and why: those that were known stay, and it is tried again as after a failure, at the latest when the time
+    /// of the others is over.
+    #[must_use]
+    pub fn ipv4_failed(mut self, error: impl Into<String>) -> Self {
+        self.ipv4_error = Some(error.into());
+        self
+    }
+
+    /// The same of IPv6 addresses.
+    #[must_use]
+    pub fn ipv6_failed(mut self, error: impl Into<String>) -> Self {
+        self.ipv6_error = Some(error.into());
+        self
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    /// Keeps what was known of a family that is not known now.
+    fn keep(&mut self, known: &BTreeSet<SocketAddr>) {
+        let [ipv4, ipv6] = self.unknown.each_ref().map(Option::is_some);
+        let unknown = |address: &&SocketAddr| if address.is_ipv4() { ipv4 } else { ipv6 };
+        let room = MOST.saturating_sub(self.addresses.len());
+        let kept = known.iter().filter(unknown).take(room);
+        self.addresses.extend(kept);
+    }
+
+    /// Why not all is known.
+    fn errors(&self) -> impl Iterator<Item = String> {
+        let families = ["IPv4", "IPv6"].into_iter().zip(&self.unknown);
+        families.filter_map(|(family, error)| Some(format!("{family}: {}", error.as_ref()?)))
     }
 }
 
@@ -141,7 +186,7 @@ impl<R: Resolve> Resolution<R> {
     }
 
     /// Looks once, within its time. An answer without addresses is an error: it would leave no endpoint.
-    async fn look(&self) -> Result<(BTreeSet<SocketAddr>, Option<Duration>), String> {
+    async fn look(&self) -> Result<Found, String> {
         // In a task of its own, so that a panic is a failure like another. Dropped with this future, it ends.
         let mut task = JoinSet::new();
         let (resolver, host) = (Arc::clone(&self.resolver), Arc::clone(&self.host));
@@ -151,17 +196,20 @@ impl<R: Resolve> Resolution<R> {
             Ok(_) => return Err("the resolver panicked".to_owned()),
             Err(_) => return Err(format!("no result within {:?}", self.timeout)),
         };
-        let Resolved { mut addresses, ttl } = found.map_err(|error| error.to_string())?;
+        let resolved = found.map_err(|error| error.to_string())?;
+        let mut addresses = resolved.addresses;
         addresses.sort_unstable();
         addresses.truncate(MOST);
         if addresses.is_empty() {
-            return Err("no addresses".to_owned());
+            let error = resolved.ipv4_error.or(resolved.ipv6_error);
+            return Err(error.unwrap_or_else(|| "no addresses".to_owned()));
         }
         let found = addresses.into_iter();
-        Ok((
-            found.map(|ip| SocketAddr::new(ip, self.port)).collect(),
-            ttl,
-        ))
+        Ok(Found {
+            addresses: found.map(|ip| SocketAddr::new(ip, self.port)).collect(),
+            ttl: resolved.ttl,
+            unknown: [resolved.ipv4_error, resolved.ipv6_error],
+        })
     }
 
     /// What is waited after an answer, or after so many failures in a row: up to a tenth more, so that not all callers ask at once.
@@ -184,7 +232,7 @@ impl<S: Send + Sync + 'static, C> Pool<S, C> {
     /// Follows the addresses of a name, in a task that ends with the pool: an endpoint is made of each that is new, by the name of its address, and put in; what is no
     /// longer there is taken out, unless another name that is followed has it too. Endpoints that were put in otherwise stay.
     ///
-    /// While the name cannot be resolved, or has no addresses, the last known ones are kept.
+    /// While the name cannot be resolved, or has no addresses, the last known ones are kept; where that is so of IPv4 or IPv6 alone, those of that family.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -214,21 +262,27 @@ where
             return;
         };
         let upstream = &pool.settings.upstream;
-        let ttl = match look {
-            Ok((found, ttl)) => {
-                take_over(&pool, &known, &found, &mut make);
-                known = found;
-                failures = 0;
-                ttl
+        let (mut wait, errors) = match look {
+            Ok(mut found) => {
+                found.keep(&known);
+                take_over(&pool, &known, &found.addresses, &mut make);
+                let errors: Vec<_> = found.errors().collect();
+                known = found.addresses;
+                (resolution.wait(found.ttl, 0, &chance), errors)
             }
-            Err(error) => {
-                failures = u32::saturating_add(failures, 1);
-                telemetry::discovery_failed(upstream, &error);
-                None
-            }
+            Err(error) => (Duration::MAX, vec![error]),
         };
+        for error in &errors {
+            telemetry::discovery_failed(upstream, error);
+        }
         drop(pool);
-        sleep(resolution.wait(ttl, failures, &chance)).await;
+        if errors.is_empty() {
+            failures = 0;
+        } else {
+            failures = u32::saturating_add(failures, 1);
+            wait = wait.min(resolution.wait(None, failures, &chance));
+        }
+        sleep(wait).await;
     }
 }
 

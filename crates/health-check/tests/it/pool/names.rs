@@ -1,6 +1,6 @@
 //! Endpoints from a name that is resolved again and again.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Mutex;
 
 use portcullis_health_check::{Resolution, Resolve, Resolved};
@@ -11,6 +11,8 @@ use super::*;
 #[derive(Clone, Debug)]
 enum Found {
     Addresses(u64, &'static [u8]),
+    /// Those of IPv4 and of IPv6, for ten minutes; `None` where that fails.
+    Families(Option<&'static [u8]>, Option<&'static [u8]>),
     Nothing,
     Failure,
     Hang,
@@ -55,6 +57,21 @@ impl Resolve for Name {
             Found::Addresses(ttl, last) => {
                 let addresses = last.iter().map(|last| IpAddr::from([10, 0, 0, *last]));
                 Ok(Resolved::new(addresses).ttl(Duration::from_secs(ttl)))
+            }
+            Found::Families(four, six) => {
+                let v4 = four.unwrap_or_default().iter();
+                let v4 = v4.map(|last| IpAddr::from([10, 0, 0, *last]));
+                let v6 = six.unwrap_or_default().iter();
+                let v6 = v6.map(|last| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, u16::from(*last)));
+                let found = Resolved::new(v4.chain(v6.map(IpAddr::from)));
+                let mut found = found.ttl(Duration::from_secs(600));
+                if four.is_none() {
+                    found = found.ipv4_failed("the server fails");
+                }
+                if six.is_none() {
+                    found = found.ipv6_failed("the server fails");
+                }
+                Ok(found)
             }
             Found::Nothing => Ok(Resolved::default()),
             Found::Failure => Err("the server is away".into()),
@@ -122,6 +139,38 @@ async fn what_fails_or_finds_nothing_keeps_the_last_known_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_family_that_fails_keeps_its_own_until_it_is_answered() {
+    let name = Name::new(Found::Families(Some(&[1]), Some(&[1, 2])));
+    let pool = follow(&name);
+    settle_tasks().await;
+    let [v4, v6] = [&["10.0.0.1:80"][..], &["[fd00::1]:80", "[fd00::2]:80"]];
+    assert_eq!(names(&pool), [v4, v6].concat());
+
+    name.then(Found::Families(Some(&[3]), None));
+    seconds(700).await;
+    let v4 = &["10.0.0.3:80"][..];
+    assert_eq!(names(&pool), [v4, v6].concat());
+    let asked = name.asked();
+    assert!(asked > 6, "as after a failure: {asked}");
+
+    name.then(Found::Families(None, Some(&[3])));
+    seconds(340).await;
+    assert_eq!(names(&pool), [v4, &["[fd00::3]:80"]].concat());
+
+    name.then(Found::Families(None, Some(&[])));
+    seconds(340).await;
+    assert_eq!(
+        names(&pool),
+        [v4, &["[fd00::3]:80"]].concat(),
+        "nothing is found"
+    );
+
+    name.then(Found::Families(Some(&[3]), Some(&[])));
+    seconds(340).await;
+    assert_eq!(names(&pool), v4, "there is none");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_of_two_names_stays_while_one_of_them_has_it() {
     let [one, two] = [&[1, 2], &[2, 3]].map(|last| Name::new(Found::Addresses(60, last)));
     let pool = follow(&one);
@@ -163,8 +212,11 @@ mod dns {
 
     use super::*;
 
-    /// Answers each question for A with these addresses, and others with none.
-    async fn serve(socket: UdpSocket, addresses: watch::Receiver<Vec<[u8; 4]>>) {
+    /// The addresses for A and AAAA; `None`: that the server has failed.
+    type Zone = [Option<Vec<Vec<u8>>>; 2];
+
+    /// Answers each question for A and AAAA with these addresses.
+    async fn serve(socket: UdpSocket, zone: watch::Receiver<Zone>) {
         let mut packet = [0; 1500];
         loop {
             let (length, peer) = socket.recv_from(&mut packet).await.unwrap();
@@ -174,16 +226,23 @@ mod dns {
                 end += 1 + usize::from(query[end]);
             }
             let question = &query[12..end + 5];
-            let is_a = question[question.len() - 4..] == [0, 1, 0, 1];
-            let addresses = addresses.borrow().clone();
-            let addresses = if is_a { addresses } else { Vec::new() };
+            let kind = question[question.len() - 3];
+            let found = match kind {
+                1 => zone.borrow()[0].clone(),
+                28 => zone.borrow()[1].clone(),
+                _ => Some(Vec::new()),
+            };
+            let failed = if found.is_some() { 0 } else { 2 };
+            let addresses = found.unwrap_or_default();
             let mut answer = query[..2].to_vec();
-            answer.extend([0x81, 0x80, 0, 1, 0, u8::try_from(addresses.len()).unwrap()]);
+            let number = u8::try_from(addresses.len()).unwrap();
+            answer.extend([0x81, 0x80 | failed, 0, 1, 0, number]);
             answer.extend([0; 4]);
             answer.extend(question);
             for address in addresses {
-                // The name of the question, A, IN, 1 s.
-                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
+                // The name of the question, its type, IN, 1 s.
+                let length = u8::try_from(address.len()).unwrap();
+                answer.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 1, 0, length]);
                 answer.extend(address);
             }
             socket.send_to(&answer, peer).await.unwrap();
@@ -192,10 +251,15 @@ mod dns {
 
     #[tokio::test]
     async fn a_name_is_resolved_over_the_wire() {
-        let (sender, addresses) = watch::channel(vec![[127, 0, 0, 2], [127, 0, 0, 1]]);
+        let v4 = |last: &[u8]| {
+            let addresses = last.iter().map(|last| vec![127, 0, 0, *last]);
+            Some(addresses.collect::<Vec<_>>())
+        };
+        let v6 = Some(vec![Ipv6Addr::LOCALHOST.octets().to_vec()]);
+        let (sender, zone) = watch::channel([v4(&[2, 1]), Some(Vec::new())]);
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let server = socket.local_addr().unwrap();
-        let server = (server, tokio::spawn(serve(socket, addresses)));
+        let server = (server, tokio::spawn(serve(socket, zone)));
         let pool: Pool<Upstream> = settings().pool();
         let resolver = DnsResolver::servers([server.0]).unwrap();
         let resolution =
@@ -212,10 +276,15 @@ mod dns {
         };
         until(&["127.0.0.1:80", "127.0.0.2:80"]).await;
 
-        sender.send_replace(vec![[127, 0, 0, 3]]);
+        sender.send_replace([v4(&[3]), v6]);
 
         // After a second, as the TTL says.
-        until(&["127.0.0.3:80"]).await;
+        until(&["127.0.0.3:80", "[::1]:80"]).await;
+
+        sender.send_replace([v4(&[4]), None]);
+        until(&["127.0.0.4:80", "[::1]:80"]).await;
+        sender.send_replace([v4(&[5]), Some(Vec::new())]);
+        until(&["127.0.0.5:80"]).await;
         server.1.abort();
     }
 }
