@@ -8,6 +8,7 @@
 mod chats;
 mod chats_sdk;
 mod clients;
+mod degraded;
 mod gateway;
 mod gateway_pool;
 mod grpc_health;
