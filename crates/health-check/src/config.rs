@@ -5,6 +5,7 @@ use std::time::Duration;
 use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
+use self::pool::{at_most_a_day, longer_than_zero};
 #[cfg(doc)]
 use crate::HttpProbe;
 use crate::http_probe::MAX_BODY_BYTES;
@@ -169,12 +170,14 @@ impl TryFrom<&Config> for Settings {
             ("changing_interval", config.changing_interval),
             ("no_traffic_interval", config.no_traffic_interval),
             ("on_demand", config.on_demand),
-            ("timeout", Some(config.timeout)),
         ] {
-            if duration.is_some_and(|duration| duration.is_zero()) {
-                return Err(InvalidConfig::new(field, "must be longer than 0"));
+            if let Some(duration) = duration {
+                longer_than_zero(field, duration)?;
+                at_most_a_day(field, duration)?;
             }
         }
+        at_most_a_day("initial_jitter", config.initial_jitter)?;
+        longer_than_zero("timeout", config.timeout)?;
         if !(0.0..=1.0).contains(&config.jitter) {
             return Err(InvalidConfig::new(
                 "jitter",
@@ -373,5 +376,28 @@ mod tests {
             assert_eq!(mistake(value.clone()), expected, "{value}");
         }
         assert!(serde_json::from_value::<Config>(json!({"url": "/"})).is_err());
+    }
+
+    /// Longer ones were cut to a day, and nobody was told.
+    #[test]
+    fn what_the_code_would_cut_is_a_mistake() {
+        for field in [
+            "interval",
+            "unhealthy_interval",
+            "healthy_edge_interval",
+            "unhealthy_edge_interval",
+            "changing_interval",
+            "no_traffic_interval",
+            "on_demand",
+            "initial_jitter",
+        ] {
+            let expected = format!("{field}: must be at most 24h, is 86401s");
+            assert_eq!(mistake(json!({ field: "24h 1s" })), expected);
+            let day = config(json!({ field: "24h" }));
+            assert!(Settings::try_from(&day).is_ok(), "{field}");
+        }
+        let wait = json!({"gate": {"mode": "wait", "wait_limit": "25h"}});
+        let expected = "gate.wait_limit: must be at most 24h, is 90000s";
+        assert_eq!(mistake(wait), expected);
     }
 }

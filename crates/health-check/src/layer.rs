@@ -34,7 +34,7 @@ pub enum Mode {
     ///
     /// Where the request has a [`Deadline`](portcullis_timeout::Deadline) that comes first, the answer is 504, or DEADLINE_EXCEEDED for gRPC.
     Wait {
-        /// How long a call waits at most.
+        /// How long a call waits at most; a day where it is longer.
         limit: Duration,
     },
     /// Lets every call through, and says in the log which ones it would have refused.

@@ -66,31 +66,31 @@ impl<P: Probe> Monitor<P> {
         self
     }
 
-    /// Sets the interval while the state is down. Default: the usual one. Source: Envoy's `unhealthy_interval`.
+    /// Sets the interval while the state is down. Default: the usual one; at most a day. Source: Envoy's `unhealthy_interval`.
     pub const fn unhealthy_interval(mut self, interval: Duration) -> Self {
         self.settings.unhealthy_interval = Some(interval);
         self
     }
 
-    /// Sets the interval right after the state has turned up, once. Default: the usual one. Source: Envoy's `healthy_edge_interval`.
+    /// Sets the interval right after the state has turned up, once. Default: the usual one; at most a day. Source: Envoy's `healthy_edge_interval`.
     pub const fn healthy_edge_interval(mut self, interval: Duration) -> Self {
         self.settings.healthy_edge_interval = Some(interval);
         self
     }
 
-    /// Sets the interval right after the state has turned down, once. Default: the one while it is down. Source: Envoy's `unhealthy_edge_interval`.
+    /// Sets the interval right after the state has turned down, once. Default: the one while it is down; at most a day. Source: Envoy's `unhealthy_edge_interval`.
     pub const fn unhealthy_edge_interval(mut self, interval: Duration) -> Self {
         self.settings.unhealthy_edge_interval = Some(interval);
         self
     }
 
-    /// Sets the interval while results speak against the state and are not enough to turn it. Default: the usual one. Source: HAProxy's `fastinter`.
+    /// Sets the interval while results speak against the state and are not enough to turn it. Default: the usual one; at most a day. Source: HAProxy's `fastinter`.
     pub const fn changing_interval(mut self, interval: Duration) -> Self {
         self.settings.changing_interval = Some(interval);
         self
     }
 
-    /// Sets the interval while no calls come; the first that comes brings the next probe near. Default: the usual one. Source: Envoy's `no_traffic_interval`.
+    /// Sets the interval while no calls come; the first that comes brings the next probe near. Default: the usual one; at most a day. Source: Envoy's `no_traffic_interval`.
     ///
     /// A gate says when calls come; who uses the [`Health`] without one says it by [`Health::call_came`].
     pub const fn no_traffic_interval(mut self, interval: Duration) -> Self {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
+use super::pool::at_most_a_day;
 use crate::{Health, HealthCheckLayer, Mode};
 
 /// The serde form of a [`HealthCheckLayer`]: what it does while the upstream is down.
@@ -12,7 +13,7 @@ use crate::{Health, HealthCheckLayer, Mode};
 pub struct GateConfig {
     /// See [`HealthCheckLayer::mode`]: `fail_fast`, `wait` or `observe`. Default: `fail_fast`.
     pub mode: ModeConfig,
-    /// How long a call waits at most, where the mode is `wait`; it must be said there.
+    /// How long a call waits at most, where the mode is `wait`; it must be said there. At most a day.
     #[serde(with = "humantime_serde")]
     pub wait_limit: Option<Duration>,
     /// See [`HealthCheckLayer::name`].
@@ -53,7 +54,10 @@ impl GateConfig {
         match (self.mode, self.wait_limit) {
             (ModeConfig::Wait, None) => mistake("must be there where mode is wait"),
             (ModeConfig::Wait, Some(Duration::ZERO)) => mistake("must be longer than 0"),
-            (ModeConfig::Wait, Some(limit)) => Ok(Mode::Wait { limit }),
+            (ModeConfig::Wait, Some(limit)) => {
+                at_most_a_day("wait_limit", limit)?;
+                Ok(Mode::Wait { limit })
+            }
             (_, Some(_)) => mistake("must not be there where mode is not wait"),
             (ModeConfig::FailFast, None) => Ok(Mode::FailFast),
             (ModeConfig::Observe, None) => Ok(Mode::Observe),

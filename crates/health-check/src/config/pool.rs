@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::gate::{GateConfig, ModeConfig};
 use super::resolution::ResolutionConfig;
 use super::start::Target;
+use crate::settings::LONGEST;
 use crate::{Balancing, Member, PoolSettings, SlowStart};
 
 /// The serde form of a [`Pool`](crate::Pool): its endpoints, and its [`PoolSettings`] by the same names. Durations are text: `250ms`, `5s`.
@@ -75,7 +76,7 @@ pub struct PoolConfig {
     pub panic_threshold: u32,
     /// See [`PoolSettings::mode`]: `fail_fast`, `wait` or `observe`.
     pub mode: ModeConfig,
-    /// How long a call waits at most, where the mode is `wait`; it must be said there.
+    /// How long a call waits at most, where the mode is `wait`; it must be said there. At most a day.
     #[serde(with = "humantime_serde")]
     pub wait_limit: Option<Duration>,
     /// See [`PoolSettings::slow_start`].
@@ -207,7 +208,9 @@ impl TryFrom<&PoolConfig> for PoolSettings {
             ("decay", config.decay),
         ] {
             longer_than_zero(field, duration)?;
+            at_most_a_day(field, duration)?;
         }
+        at_most_a_day("max_retry_after", config.max_retry_after)?;
         let slow_start = config.slow_start.as_ref().map(SlowStart::try_from);
         let slow_start = slow_start
             .transpose()
@@ -289,6 +292,15 @@ pub(super) fn longer_than_zero(
 ) -> Result<(), InvalidConfig> {
     if duration.is_zero() {
         return Err(InvalidConfig::new(field, "must be longer than 0"));
+    }
+    Ok(())
+}
+
+/// As long as the code takes it to be at most.
+pub(super) fn at_most_a_day(field: &'static str, duration: Duration) -> Result<(), InvalidConfig> {
+    if duration > LONGEST {
+        let message = format!("must be at most 24h, is {duration:?}");
+        return Err(InvalidConfig::new(field, message));
     }
     Ok(())
 }
@@ -399,6 +411,26 @@ mod tests {
             (
                 json!({"default_latency": "0s"}),
                 "default_latency: must be longer than 0",
+            ),
+            (
+                json!({"default_latency": "25h"}),
+                "default_latency: must be at most 24h, is 90000s",
+            ),
+            (
+                json!({"decay": "25h"}),
+                "decay: must be at most 24h, is 90000s",
+            ),
+            (
+                json!({"max_retry_after": "25h"}),
+                "max_retry_after: must be at most 24h, is 90000s",
+            ),
+            (
+                json!({"mode": "wait", "wait_limit": "25h"}),
+                "wait_limit: must be at most 24h, is 90000s",
+            ),
+            (
+                json!({"names": [{"host": "a", "port": 80, "max_ttl": "25h"}]}),
+                "names[0].max_ttl: must be at most 24h, is 90000s",
             ),
             (
                 json!({"overprovisioning": 0}),

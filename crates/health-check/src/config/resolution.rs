@@ -4,7 +4,7 @@ use http::uri::Authority;
 use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
-use super::pool::longer_than_zero;
+use super::pool::{at_most_a_day, longer_than_zero};
 use crate::{Resolution, Resolve};
 
 /// The serde form of a [`Resolution`]: a name whose addresses are endpoints. Durations are text: `250ms`, `5s`.
@@ -61,6 +61,8 @@ impl ResolutionConfig {
             return Err(InvalidConfig::new("port", "must be at least 1, is 0"));
         }
         longer_than_zero("min_ttl", self.min_ttl)?;
+        at_most_a_day("min_ttl", self.min_ttl)?;
+        at_most_a_day("max_ttl", self.max_ttl)?;
         longer_than_zero("timeout", self.timeout)?;
         if self.max_ttl < self.min_ttl {
             let (max, min) = (self.max_ttl, self.min_ttl);
@@ -135,6 +137,14 @@ mod tests {
             (
                 json!({"host": "a", "port": 80, "min_ttl": "0s"}),
                 "min_ttl: must be longer than 0",
+            ),
+            (
+                json!({"host": "a", "port": 80, "min_ttl": "25h"}),
+                "min_ttl: must be at most 24h, is 90000s",
+            ),
+            (
+                json!({"host": "a", "port": 80, "max_ttl": "25h"}),
+                "max_ttl: must be at most 24h, is 90000s",
             ),
             (
                 json!({"host": "a", "port": 80, "timeout": "0s"}),

@@ -161,13 +161,13 @@ impl<R: Resolve> Resolution<R> {
     }
 
     /// Replaces how long addresses are kept at least, whatever their TTL is; after a failure it is tried again after this time, then twice as long each time. Default:
-    /// 5 s, at least 1 ms.
+    /// 5 s, 1 ms to a day.
     pub const fn min_ttl(mut self, ttl: Duration) -> Self {
         self.min_ttl = ttl;
         self
     }
 
-    /// Replaces how long addresses are kept at most. Default: 300 s.
+    /// Replaces how long addresses are kept at most. Default: 300 s, at most a day.
     pub const fn max_ttl(mut self, ttl: Duration) -> Self {
         self.max_ttl = ttl;
         self

@@ -83,13 +83,13 @@ impl PoolSettings {
     }
 
     /// Replaces how long a call is taken to last at an endpoint of which nothing is known but that it has calls in flight; and what the latency of one that fails fast
-    /// grows to. Default: 1 s.
+    /// grows to. Default: 1 s, at most a day.
     pub const fn default_latency(mut self, latency: Duration) -> Self {
         self.default_latency = latency;
         self
     }
 
-    /// Replaces the time in which a latency fades to 1/e of itself. Default: 10 s (Finagle), at least 1 ms.
+    /// Replaces the time in which a latency fades to 1/e of itself. Default: 10 s (Finagle), 1 ms to a day.
     pub const fn decay(mut self, decay: Duration) -> Self {
         self.decay = decay;
         self
