@@ -214,6 +214,8 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
     };
     loop {
         let place = place(settings.probe_limit.as_ref()).await;
+        // Who asked while it waited for its turn, or to be not too soon, asked for this one.
+        shared.take_nudge();
         let started = Instant::now();
         // What is said while the probe is under way; its result may bring the next one nearer.
         let part = random.part();

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -343,6 +344,12 @@ impl Shared {
         if self.traffic.swap(SEEN, Ordering::AcqRel) == ASLEEP {
             self.nudge.notify_one();
         }
+    }
+
+    /// Forgets that the monitor was to be woken.
+    pub(crate) fn take_nudge(&self) {
+        let nudged = pin!(self.nudge.notified());
+        nudged.enable();
     }
 
     /// Says whether calls came since this was last asked.

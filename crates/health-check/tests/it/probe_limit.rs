@@ -211,3 +211,34 @@ async fn a_limit_is_one_with_its_clones_and_a_pool_has_its_own() {
     assert_ne!(pool.probe_limit(), another.probe_limit());
     assert_eq!(PoolSettings::new().pool::<()>().probe_limit(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_while_a_probe_waits_for_its_turn_gets_that_one_and_no_other() {
+    let (in_flight, limit) = (InFlight::default(), limit(1));
+    let start = |look, time| {
+        Monitor::new(in_flight.probe(&[look]))
+            .timeout(Duration::from_secs(time))
+            .interval(Duration::from_secs(60))
+            .jitter(0.0)
+            .probe_limit(limit.clone())
+            .start()
+    };
+    let hangs = start(Look::Hang, 5);
+    let waits = start(Look::Up, 1);
+    sleep(Duration::from_secs(1)).await;
+
+    waits.check_now();
+    assert_eq!(waits.next_check(), None, "it waits for its turn");
+    waits.wait_for(State::Up).await;
+
+    assert_eq!(waits.next_check(), Some(Duration::from_secs(60) - TAKES));
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!((checks(&hangs), checks(&waits)), (1, 1));
+
+    // One that is under way has begun before it was asked for.
+    waits.check_now();
+    sleep(TAKES / 2).await;
+    waits.check_now();
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(checks(&waits), 3);
+}
