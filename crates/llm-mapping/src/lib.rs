@@ -62,7 +62,8 @@
 //!   [`Report`](portcullis_param_mapping::Report) in the response's extensions.
 //! - An error has the form of OpenAI's, and the provider's status, also where it came with the status of a success. The key is taken out of its message.
 //! - A stream has one role, calls that are counted from 0, one reason for the end, the usage where it was asked for, and `[DONE]`. One that
-//!   breaks off, ends early or tells an error ends with an event `{"error": {…}}` and without `[DONE]`.
+//!   breaks off, ends early or tells an error ends with an event `{"error": {…}}` and without `[DONE]`. While events come of which nothing is
+//!   told (pings, thoughts), the caller gets comments, or pings of Messages, so that no idle timeout on the way ends it.
 //!
 //! # Defaults
 //! | setting | default | why |

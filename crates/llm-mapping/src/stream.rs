@@ -21,6 +21,8 @@ pin_project! {
         mapper: Box<dyn EventMapper>,
         chunks: Chunks,
         progress: Progress,
+        // Whether events came of which nothing is told.
+        is_quiet: bool,
         // What ended it, until it is told.
         error: Option<ChatError>,
         // The key, which no error may repeat.
@@ -42,6 +44,8 @@ enum Progress {
 const MAX_CHUNKS: u32 = 64;
 /// Where there is this much to send, it is sent before more is mapped.
 const ENOUGH: usize = 64 * 1024;
+/// What the caller gets while the provider is there and has nothing to tell, so that no idle timeout ends the stream: a comment.
+const ALIVE: &[u8] = b":\n\n";
 
 // === impl ChatStream ===
 
@@ -60,6 +64,7 @@ impl<B> ChatStream<B> {
             mapper,
             chunks,
             progress: Progress::More,
+            is_quiet: false,
             error: None,
             secret,
             events,
@@ -77,7 +82,7 @@ impl<B: Body<Data = Bytes>> ChatStream<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ChatError>> {
-        ready!(self.as_mut().poll_fill(cx));
+        ready!(self.as_mut().poll_fill(cx, true));
         let this = self.project();
         Poll::Ready(match this.error.take() {
             Some(error) if this.chunks.is_empty() => Err(error),
@@ -93,14 +98,17 @@ impl<B: Body<Data = Bytes>> ChatStream<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Bytes>> {
         for _ in 0..MAX_CHUNKS {
-            ready!(self.as_mut().poll_fill(cx));
+            ready!(self.as_mut().poll_fill(cx, false));
             let mut this = self.as_mut().project();
+            *this.is_quiet = false;
             let error = this.error.take();
             let Some(events) = this.events else {
                 if let Some(error) = error {
                     this.chunks.event(&error.to_json());
                 }
-                return Poll::Ready(this.chunks.take());
+                let bytes = this.chunks.take();
+                let is_over = bytes.is_none() && *this.progress == Progress::Ended;
+                return Poll::Ready(bytes.or((!is_over).then_some(Bytes::from_static(ALIVE))));
             };
             let chunks = this.chunks.take();
             let converted = chunks.map_or(Ok(()), |chunks| events.convert(chunks));
@@ -111,8 +119,11 @@ impl<B: Body<Data = Bytes>> ChatStream<B> {
             if let Some(error) = converted.err().or(error) {
                 events.error(&error);
             }
-            let bytes = events.take();
             // Some chunks are no event.
+            if *this.progress != Progress::Ended {
+                events.ping_if_empty();
+            }
+            let bytes = events.take();
             if bytes.is_some() || *this.progress == Progress::Ended {
                 return Poll::Ready(bytes);
             }
@@ -121,12 +132,13 @@ impl<B: Body<Data = Bytes>> ChatStream<B> {
         Poll::Pending
     }
 
-    /// Maps events until there is something to send, or the end.
-    fn poll_fill(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Maps events until there is something to send, or the end; or until there were some, where it need not be something.
+    fn poll_fill(self: Pin<&mut Self>, cx: &mut Context<'_>, something: bool) -> Poll<()> {
         let mut this = self.project();
         for _ in 0..MAX_CHUNKS {
             if *this.progress != Progress::Ended {
-                let mut outcome = map_events(this.parser, &mut **this.mapper, this.chunks);
+                let mut outcome =
+                    map_events(this.parser, &mut **this.mapper, this.chunks, this.is_quiet);
                 // All that was read is mapped and sent.
                 if *this.progress == Progress::Read
                     && outcome == Ok(Flow::More)
@@ -140,7 +152,8 @@ impl<B: Body<Data = Bytes>> ChatStream<B> {
                     *this.error = outcome.err().map(|error| told(error, this.secret));
                 }
             }
-            if *this.progress == Progress::Ended || !this.chunks.is_empty() {
+            let is_quiet = *this.is_quiet && !something;
+            if *this.progress == Progress::Ended || !this.chunks.is_empty() || is_quiet {
                 return Poll::Ready(());
             }
             let frame = match this.inner.as_mut().as_pin_mut() {
@@ -201,6 +214,7 @@ fn map_events(
     parser: &mut EventParser,
     mapper: &mut dyn EventMapper,
     chunks: &mut Chunks,
+    is_quiet: &mut bool,
 ) -> Result<Flow, ChatError> {
     while chunks.len() < ENOUGH {
         let piece = parser.next_piece().map_err(|error| {
@@ -210,6 +224,7 @@ fn map_events(
             None => break,
             Some(Piece::Other(_)) => {}
             Some(Piece::Event(event)) => {
+                *is_quiet = true;
                 let data = event.data();
                 let flow = mapper.event(&StreamEvent::new(&event, &data), chunks)?;
                 if let Some(excess) = chunks.excess() {

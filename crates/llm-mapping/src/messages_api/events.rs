@@ -78,6 +78,13 @@ impl MessageEvents {
         self.write("error", &super::error::json(error));
     }
 
+    /// Writes the event that tells nothing, where no other is written and the message has begun.
+    pub(crate) fn ping_if_empty(&mut self) {
+        if self.has_begun && self.out.is_empty() {
+            self.write("ping", br#"{"type":"ping"}"#);
+        }
+    }
+
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         (!self.out.is_empty()).then(|| self.out.split().freeze())
     }

@@ -21,6 +21,7 @@ const REPLY: &str =
     r#"{"type":"message","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn"}"#;
 const START: &str =
     "data: {\"type\":\"message_start\",\"message\":{\"id\":\"r\",\"model\":\"m\"}}\n\n";
+const PING: &str = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
 const DELTA: &str = "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n";
 
 fn chat(body: ScriptBody) -> Request<ScriptBody> {
@@ -241,23 +242,51 @@ async fn a_provider_is_let_go_with_its_last_event() {
 }
 
 #[tokio::test]
-async fn a_stream_of_which_nothing_is_told_lets_others_run() {
-    let other = "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"a\"}}]}\n\n";
-    let stream = body((0..1000).map(|_| Step::data(other)));
-    let layer = layer("openai").caller(Caller::Anthropic);
-    let (mut service, _upstream) = answering(&layer, "text/event-stream", stream);
+async fn a_stream_that_begins_with_nothing_to_tell_lets_others_run() {
+    let stream = body((0..1000).map(|_| Step::data(PING)));
+    let (mut service, _upstream) = answering(&layer("anthropic"), "text/event-stream", stream);
     ready(&mut service).await;
-    let mut request = whole(true);
-    *request.uri_mut() = "/v1/messages".parse().unwrap();
 
-    let response = service.call(request).await.unwrap();
+    let mut call = task::spawn(service.call(whole(true)));
 
-    let mut stream = task::spawn(response.into_body());
-    let start = assert_ready!(stream.enter(|cx, body| body.poll_frame(cx)));
-    let start = start.unwrap().unwrap().into_data().unwrap();
-    assert!(start.starts_with(b"event: message_start\n"));
-    assert_pending!(stream.enter(|cx, body| body.poll_frame(cx)));
-    assert!(stream.is_woken());
+    assert_pending!(call.poll());
+    assert!(call.is_woken());
+    assert_eq!(call.await.unwrap().status(), 502);
+}
+
+/// While there is nothing to tell, the caller sees that the provider is there.
+#[tokio::test]
+async fn a_stream_that_goes_on_without_anything_to_tell_is_kept_alive() {
+    let thought = "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"hm\"}}\n\n";
+    let half = thought.split_at(9);
+    for (caller, path, alive) in [
+        (Caller::OpenAi, "/v1/chat/completions", ":\n\n"),
+        (
+            Caller::Anthropic,
+            "/v1/messages",
+            "event: ping\ndata: {\"type\":\"ping\"}\n\n",
+        ),
+    ] {
+        let steps = [PING, START, PING, thought, half.0, half.1].map(Step::data);
+        let stream = body(steps.into_iter().chain([Step::Stall]));
+        let layer = layer("anthropic").caller(caller);
+        let (mut service, _upstream) = answering(&layer, "text/event-stream", stream);
+        ready(&mut service).await;
+        let mut request = whole(true);
+        *request.uri_mut() = path.parse().unwrap();
+
+        let response = service.call(request).await.unwrap();
+
+        let mut stream = task::spawn(response.into_body());
+        let start = assert_ready!(stream.enter(|cx, body| body.poll_frame(cx)));
+        assert!(start.unwrap().unwrap().into_data().unwrap().len() > alive.len());
+        // The ping, the thought, and the whole of the other one.
+        for _ in 0..3 {
+            let frame = assert_ready!(stream.enter(|cx, body| body.poll_frame(cx)));
+            assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), alive);
+        }
+        assert_pending!(stream.enter(|cx, body| body.poll_frame(cx)));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use portcullis_llm_mapping::{LlmMappingLayer, RequestBody, providers};
@@ -36,6 +36,7 @@ pub(crate) struct Told {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) extensions: http::Extensions,
+    /// Without the comments that keep a stream alive: how many there are depends on how it is cut.
     pub(crate) body: Bytes,
     pub(crate) got: Option<Got>,
 }
@@ -117,14 +118,20 @@ pub(crate) async fn send(
 
     let response = layer.layer(provider).oneshot(request).await.unwrap();
 
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
+    let (parts, mut body) = response.into_parts();
+    let mut told = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let data = frame.unwrap().into_data().unwrap();
+        if data != ":\n\n" {
+            told.extend_from_slice(&data);
+        }
+    }
     let got = got.lock().unwrap().take();
     Told {
         status: parts.status,
         headers: parts.headers,
         extensions: parts.extensions,
-        body,
+        body: told.freeze(),
         got,
     }
 }
