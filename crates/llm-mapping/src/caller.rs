@@ -14,8 +14,8 @@ pub enum Caller {
     /// OpenAI's Chat Completions: `POST` to a path that ends in `/chat/completions`. The default.
     #[default]
     OpenAi,
-    /// Anthropic's Messages: `POST` to a path that ends in `/messages`. The request becomes a chat, and the answer a message; between them is
-    /// whatever provider the layer has.
+    /// Anthropic's Messages: `POST` to a path that ends in `/messages`, but not in `/threads/ID/messages`, which is OpenAI's. The request becomes
+    /// a chat, and the answer a message; between them is whatever provider the layer has.
     Anthropic,
     /// Either of them, by the path.
     Any,
@@ -29,7 +29,7 @@ impl Caller {
         let path = request.uri().path();
         let one = if path.ends_with("/chat/completions") {
             Self::OpenAi
-        } else if path.ends_with("/messages") {
+        } else if path.strip_suffix("/messages").is_some_and(is_no_thread) {
             Self::Anthropic
         } else {
             return None;
@@ -61,4 +61,10 @@ impl Caller {
             Self::Anthropic => messages_api::error::json(error),
         }
     }
+}
+
+/// Whether messages at this path are not those of a thread of OpenAI's assistants.
+fn is_no_thread(path: &str) -> bool {
+    path.rsplit_once('/')
+        .is_none_or(|(above, _)| !above.ends_with("/threads"))
 }

@@ -173,6 +173,26 @@ async fn either_caller_is_known_by_its_path() {
     assert_eq!(completion.json(), reply);
 }
 
+#[tokio::test]
+async fn messages_of_a_thread_pass_untouched() {
+    let message = json!({"role": "user", "content": "Hi"});
+    let request =
+        Request::post("/v1/threads/thread_1/messages").body(Full::from(message.to_string()));
+    let layer = layer("anthropic").caller(Caller::Any);
+
+    let told = send(
+        &layer,
+        request.unwrap(),
+        Scripted::json(&json!({"id": "msg_1"})),
+    )
+    .await;
+
+    let got = told.got.as_ref().unwrap();
+    assert_eq!(got.uri, "/v1/threads/thread_1/messages");
+    assert_eq!(serde_json::from_slice::<Value>(&got.body).unwrap(), message);
+    assert_eq!(told.json(), json!({"id": "msg_1"}));
+}
+
 fn stream(chunks: impl IntoIterator<Item = Value>) -> Scripted {
     let chunks = chunks.into_iter().map(|chunk| format!("data: {chunk}\n\n"));
     let text = chunks.chain(["data: [DONE]\n\n".to_owned()]);
