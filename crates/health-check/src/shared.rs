@@ -48,6 +48,8 @@ struct Record {
     degraded: Option<ProbeError>,
     transitions: VecDeque<Transition>,
     most: usize,
+    /// Whether it was told that the state has turned.
+    told: bool,
     last: Option<LastCheck>,
 }
 
@@ -95,6 +97,7 @@ impl Shared {
                 degraded: None,
                 transitions: VecDeque::new(),
                 most: 0,
+                told: false,
                 last: None,
             }),
             #[cfg(feature = "status-page")]
@@ -109,10 +112,10 @@ impl Shared {
     }
 
     /// Lets others wait for a probe that may last so long.
-    pub(crate) fn patient(self, limit: Duration) -> Self {
+    pub(crate) fn patient(mut self, limit: Duration) -> Self {
         // Its result comes first.
-        let patience = limit.min(LONGEST) + Duration::from_millis(100);
-        Self { patience, ..self }
+        self.patience = limit.min(LONGEST) + Duration::from_millis(100);
+        self
     }
 
     /// What probes say, whatever is forced.
@@ -217,6 +220,7 @@ impl Shared {
         };
         let now = Instant::now();
         if from != state {
+            record.told = true;
             if record.transitions.len() >= record.most {
                 record.transitions.pop_front();
             }
@@ -258,6 +262,8 @@ impl Shared {
     pub(crate) fn checked(&self, at: Instant, error: Option<&ProbeError>) {
         let latency = at.elapsed();
         telemetry::checked(&self.name, latency, error);
+        #[cfg(feature = "metrics")]
+        telemetry::stays(&self.name, self.effective(), self.is_degraded());
         #[cfg(feature = "status-page")]
         if let Some(chart) = self.chart.get() {
             chart.record(at + latency, latency, error.is_some());
@@ -392,6 +398,15 @@ impl Shared {
 
     fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Of what never turned, nothing was said.
+        if self.record().told && self.effective() == State::Up {
+            telemetry::gone(&self.name, self.is_degraded());
+        }
     }
 }
 

@@ -25,6 +25,33 @@ pub(crate) fn turned(name: &str, from: State, to: State, reason: Option<&ProbeEr
     }
 }
 
+/// A probe found the state to be what it was. One of the same name that is gone may have said otherwise.
+#[cfg(feature = "metrics")]
+pub(crate) fn stays(name: &str, state: State, degraded: bool) {
+    if state == State::Up {
+        metrics::gauge!("health_check.up", "upstream" => name.to_owned()).set(1.0);
+        if degraded {
+            metrics::gauge!("health_check.degraded", "upstream" => name.to_owned()).set(1.0);
+        }
+    }
+}
+
+/// What was up is looked at no more.
+pub(crate) fn gone(name: &str, was_degraded: bool) {
+    tracing::debug!(
+        upstream = name,
+        degraded = was_degraded,
+        "health is looked at no more"
+    );
+    #[cfg(feature = "metrics")]
+    {
+        metrics::gauge!("health_check.up", "upstream" => name.to_owned()).set(0.0);
+        if was_degraded {
+            metrics::gauge!("health_check.degraded", "upstream" => name.to_owned()).set(0.0);
+        }
+    }
+}
+
 /// What is up is degraded from now on, and why; `None`: no more.
 pub(crate) fn degraded(name: &str, why: Option<&ProbeError>) {
     tracing::warn!(

@@ -3,6 +3,8 @@
 
 mod endpoints;
 mod gate;
+#[cfg(feature = "metrics")]
+mod gauges;
 mod grpc;
 mod monitor;
 mod monitor_model;
