@@ -61,7 +61,7 @@
 //! | `unhealthy_edge_interval`, `healthy_edge_interval` | the same | once, right after the turn |
 //! | `fastinter` (H) | `changing_interval` | while results speak against the state |
 //! | `no_traffic_interval` (60 s) | `no_traffic_interval` (none) | whatever the state is; the first call brings a probe |
-//! | `init-state` (H) | `initial` (optimistic) | calls can wait for the first result, too |
+//! | `init-state` (H) | `initial` (optimistic, which is `up`) | calls can wait for the first result, too |
 //! | `expected_statuses` (200), `http-check expect status` (H, 2xx and 3xx) | [`HttpProbe::expected`](crate::HttpProbe::expected), [`also_expected`](crate::HttpProbe::also_expected) (200 to 399) | |
 //! | `retriable_statuses` | the others than [`decisive`](crate::HttpProbe::decisive) | none is decisive where nothing is said |
 //! | `receive`, `http-check expect string` (H) | [`HttpProbe::body`](crate::HttpProbe::body) | pieces in order, within 64 KiB |

@@ -97,7 +97,7 @@ pub struct Config {
     pub rise: u32,
     /// See [`Monitor::fall`](crate::Monitor::fall).
     pub fall: u32,
-    /// See [`Monitor::initial`](crate::Monitor::initial): `optimistic`, `pessimistic` or `wait_for_first`.
+    /// See [`Monitor::initial`](crate::Monitor::initial): `optimistic`, `pessimistic`, `fully_up`, `fully_down` or `wait_for_first`.
     pub initial: InitialConfig,
     /// What the gate does while the upstream is down.
     pub gate: GateConfig,
@@ -117,6 +117,10 @@ pub enum InitialConfig {
     Optimistic,
     /// [`Initial::Pessimistic`].
     Pessimistic,
+    /// [`Initial::FullyUp`].
+    FullyUp,
+    /// [`Initial::FullyDown`].
+    FullyDown,
     /// [`Initial::WaitForFirst`].
     WaitForFirst,
 }
@@ -208,6 +212,8 @@ impl TryFrom<&Config> for Settings {
         let initial = match config.initial {
             InitialConfig::Optimistic => Initial::Optimistic,
             InitialConfig::Pessimistic => Initial::Pessimistic,
+            InitialConfig::FullyUp => Initial::FullyUp,
+            InitialConfig::FullyDown => Initial::FullyDown,
             InitialConfig::WaitForFirst => Initial::WaitForFirst,
         };
         Ok(Self {
@@ -291,6 +297,20 @@ mod tests {
             Settings::try_from(&Config::default()).unwrap(),
             Settings::default()
         );
+    }
+
+    #[test]
+    fn every_word_for_the_time_before_the_first_result_is_known() {
+        for (word, initial) in [
+            ("optimistic", Initial::Optimistic),
+            ("pessimistic", Initial::Pessimistic),
+            ("fully_up", Initial::FullyUp),
+            ("fully_down", Initial::FullyDown),
+            ("wait_for_first", Initial::WaitForFirst),
+        ] {
+            let settings = Settings::try_from(&config(json!({"initial": word}))).unwrap();
+            assert_eq!(settings.initial, initial, "{word}");
+        }
     }
 
     #[test]

@@ -25,11 +25,15 @@ pub enum State {
 /// What a [`State::Unknown`] counts as.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Initial {
-    /// Up: calls go through until a probe has failed.
+    /// Up: calls go through until a probe has failed. Source: HAProxy's `init-state up`.
     #[default]
     Optimistic,
-    /// Down: calls are refused until a probe has succeeded.
+    /// Down: calls are refused until a probe has succeeded. Source: HAProxy's `init-state down`.
     Pessimistic,
+    /// Up, as if that were known: the first failures need be as many as later ones to turn it down. A success is it at once. Source: HAProxy's `init-state fully-up`.
+    FullyUp,
+    /// Down, as if that were known: the first successes need be as many as later ones to turn it up. Source: HAProxy's `init-state fully-down`.
+    FullyDown,
     /// Neither: a call at a gate, or in a pool where no other endpoint may be called, waits for the first result, which it brings near. Where none has come in the time that a probe has, it counts as down.
     WaitForFirst,
 }

@@ -35,7 +35,7 @@
 //! # What turns the state
 //! | state | result | then |
 //! |---|---|---|
-//! | unknown | success or failure | up or down at once |
+//! | unknown | success or failure | up or down at once, or after as many as below where the [`Initial`] is one in full |
 //! | up | `fall` failures in a row | down |
 //! | down | `rise` successes in a row | up |
 //! | any | one failure that is [decisive](ProbeError::decisive) | down |

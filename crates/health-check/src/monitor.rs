@@ -154,7 +154,7 @@ impl<P: Probe> Monitor<P> {
         self
     }
 
-    /// Replaces what the time before the first result counts as. Default: [`Initial::Optimistic`].
+    /// Replaces what the time before the first result counts as. Default: [`Initial::Optimistic`]. [On demand](Self::on_demand) each result decides, whatever this is.
     pub const fn initial(mut self, initial: Initial) -> Self {
         self.settings.initial = initial;
         self
@@ -195,7 +195,7 @@ impl<P: Probe> Monitor<P> {
 pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shared>) {
     let probe = Arc::new(probe);
     let random = Chance::new(settings.seed);
-    let mut judge = Judge::new();
+    let mut judge = Judge::starting(settings.initial);
     let limit = probe.timeout().unwrap_or(settings.timeout);
     if settings.no_traffic_interval.is_some() {
         shared.no_traffic_yet();

@@ -142,8 +142,12 @@ impl Shared {
     #[inline]
     pub(crate) fn verdict(&self) -> Verdict {
         match (self.effective(), self.initial) {
-            (State::Up, _) | (State::Unknown, Initial::Optimistic) => Verdict::Up,
-            (State::Down, _) | (State::Unknown, Initial::Pessimistic) => Verdict::Down,
+            (State::Up, _) | (State::Unknown, Initial::Optimistic | Initial::FullyUp) => {
+                Verdict::Up
+            }
+            (State::Down, _) | (State::Unknown, Initial::Pessimistic | Initial::FullyDown) => {
+                Verdict::Down
+            }
             (State::Unknown, Initial::WaitForFirst) => Verdict::Unsettled,
         }
     }

@@ -1,6 +1,6 @@
 use std::num::NonZeroU32;
 
-use crate::State;
+use crate::{Initial, State};
 
 /// How many results in a row turn the state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,6 +16,8 @@ pub(crate) struct Thresholds {
 pub(crate) struct Judge {
     state: State,
     against: u32,
+    /// What the first results need to speak against as if it were known.
+    assumed: State,
 }
 
 // === impl Thresholds ===
@@ -61,6 +63,20 @@ impl Judge {
         Self {
             state: State::Unknown,
             against: 0,
+            assumed: State::Unknown,
+        }
+    }
+
+    /// The same, where one result is not enough against what was chosen for the time before.
+    pub(crate) const fn starting(initial: Initial) -> Self {
+        let assumed = match initial {
+            Initial::FullyUp => State::Up,
+            Initial::FullyDown => State::Down,
+            Initial::Optimistic | Initial::Pessimistic | Initial::WaitForFirst => State::Unknown,
+        };
+        Self {
+            assumed,
+            ..Self::new()
         }
     }
 
@@ -74,7 +90,7 @@ impl Judge {
         self.against > 0
     }
 
-    /// Takes one result; returns the new state if it turned. The first result of all decides at once, as Envoy has it.
+    /// Takes one result; returns the new state if it turned. The first result of all decides at once, as Envoy has it, unless something was assumed that it speaks against.
     pub(crate) fn observe(&mut self, success: bool, thresholds: Thresholds) -> Option<State> {
         let (result, needed) = if success {
             (State::Up, thresholds.rise)
@@ -86,12 +102,18 @@ impl Judge {
             return None;
         }
         self.against = self.against.saturating_add(1);
-        if self.state != State::Unknown && self.against < needed.get() {
+        let known = match self.state {
+            State::Unknown => self.assumed,
+            state => state,
+        };
+        let decides = known == State::Unknown || known == result;
+        if !decides && self.against < needed.get() {
             return None;
         }
         *self = Self {
             state: result,
             against: 0,
+            ..*self
         };
         Some(result)
     }
@@ -111,8 +133,8 @@ mod tests {
     }
 
     /// `+` and `-` are results; what comes out is the state after each: `?`, `u`, `d`.
-    fn states(results: &str, thresholds: Thresholds) -> String {
-        let mut judge = Judge::new();
+    fn states(results: &str, thresholds: Thresholds, initial: Initial) -> String {
+        let mut judge = Judge::starting(initial);
         let observe = |result| {
             judge.observe(result == '+', thresholds);
             match judge.state {
@@ -137,19 +159,39 @@ mod tests {
             ("+-+-+-", "uuuuuu"),
         ] {
             assert_eq!(
-                states(results, Thresholds::default()),
+                states(results, Thresholds::default(), Initial::Optimistic),
                 expected,
                 "{results}"
             );
         }
-        assert_eq!(states("+-+-", thresholds(1, 1)), "udud");
+        let one = thresholds(1, 1);
+        assert_eq!(states("+-+-", one, Initial::Pessimistic), "udud");
+    }
+
+    #[test]
+    fn what_is_assumed_in_full_takes_as_many_results_as_what_is_known() {
+        for (initial, results, expected) in [
+            (Initial::FullyUp, "---+", "??dd"),
+            (Initial::FullyUp, "--+---", "??uuud"),
+            (Initial::FullyUp, "+---", "uuud"),
+            (Initial::FullyDown, "++-", "?uu"),
+            (Initial::FullyDown, "+-++", "?ddu"),
+            (Initial::FullyDown, "-+", "dd"),
+            (Initial::WaitForFirst, "-++", "ddu"),
+        ] {
+            assert_eq!(
+                states(results, Thresholds::default(), initial),
+                expected,
+                "{initial:?}: {results}"
+            );
+        }
     }
 
     proptest! {
         /// The state is what the last run of enough equal results says.
         #[test]
         fn the_state_is_that_of_the_last_long_run(results in "[+-]{1,60}", rise in 1_u32..5, fall in 1_u32..5) {
-            let seen = states(&results, thresholds(rise, fall));
+            let seen = states(&results, thresholds(rise, fall), Initial::WaitForFirst);
 
             let first = if results.starts_with('+') { 'u' } else { 'd' };
             let (mut state, mut last, mut run) = (first, ' ', 0);

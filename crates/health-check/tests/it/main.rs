@@ -8,6 +8,7 @@ mod gauges;
 mod grpc;
 mod monitor;
 mod monitor_model;
+mod monitor_start;
 mod on_demand;
 mod passive;
 mod pool;

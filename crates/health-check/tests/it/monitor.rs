@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use portcullis_health_check::{Initial, Override, State};
+use portcullis_health_check::{Override, State};
 use tokio::time::{Instant, advance};
 
 use super::*;
@@ -126,21 +126,6 @@ async fn a_probe_on_demand_says_degraded_too() {
 
     assert_eq!((first.state, first.degraded), (State::Up, true));
     assert_eq!((second.state, second.degraded), (State::Up, false));
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_not_known_yet_counts_as_was_chosen() {
-    for (initial, expected) in [(Initial::Optimistic, true), (Initial::Pessimistic, false)] {
-        let health = monitor(&Script::new(&[Look::Hang]))
-            .initial(initial)
-            .start();
-
-        assert_eq!(
-            (health.state(), health.is_up()),
-            (State::Unknown, expected),
-            "{initial:?}"
-        );
-    }
 }
 
 #[tokio::test(start_paused = true)]
