@@ -52,8 +52,9 @@
 //! | setting | here | what differs |
 //! |---|---|---|
 //! | `interval`, `inter` (H, 2 s), `periodSeconds` (K, 10 s) | `interval` (5 s) | from the start of a probe to the start of the next |
-//! | `interval_jitter`, `_percent`, `spread-checks` (H) | `jitter` (10 %) | to both sides |
-//! | `initial_jitter` (0) | `initial_jitter` (0) | |
+//! | `interval_jitter_percent`, `spread-checks` (H) | `jitter` (10 %) | to both sides |
+//! | `interval_jitter` (0) | `interval_jitter` (0) | |
+//! | `initial_jitter` (0), `initialDelaySeconds` (K, 0) | `initial_jitter` (0), `initial_delay` (0) | a call that waits for the first result ends them |
 //! | `timeout`, `timeoutSeconds` (K, 1 s) | `timeout` (1 s) | that of a probe itself counts more |
 //! | `healthy_threshold`, `rise` (H, 2), `successThreshold` (K, 1) | `rise` (2) | the first result of all decides alone, as in Envoy |
 //! | `unhealthy_threshold`, `fall` (H, 3), `failureThreshold` (K, 3) | `fall` (3) | in a row |
@@ -61,6 +62,7 @@
 //! | `unhealthy_edge_interval`, `healthy_edge_interval` | the same | once, right after the turn |
 //! | `fastinter` (H) | `changing_interval` | while results speak against the state |
 //! | `no_traffic_interval` (60 s) | `no_traffic_interval` (none) | whatever the state is; the first call brings a probe |
+//! | `no_traffic_healthy_interval` | `no_traffic_healthy_interval` (the one above) | while not down |
 //! | `init-state` (H) | `initial` (optimistic, which is `up`) | calls can wait for the first result, too |
 //! | `expected_statuses` (200), `http-check expect status` (H, 2xx and 3xx) | [`HttpProbe::expected`](crate::HttpProbe::expected), [`also_expected`](crate::HttpProbe::also_expected) (200 to 399) | |
 //! | `retriable_statuses` | the others than [`decisive`](crate::HttpProbe::decisive) | none is decisive where nothing is said |

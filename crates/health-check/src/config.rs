@@ -80,12 +80,21 @@ pub struct Config {
     /// See [`Monitor::no_traffic_interval`](crate::Monitor::no_traffic_interval).
     #[serde(with = "humantime_serde")]
     pub no_traffic_interval: Option<Duration>,
+    /// See [`Monitor::no_traffic_healthy_interval`](crate::Monitor::no_traffic_healthy_interval).
+    #[serde(with = "humantime_serde")]
+    pub no_traffic_healthy_interval: Option<Duration>,
     /// See [`Monitor::on_demand`](crate::Monitor::on_demand).
     #[serde(with = "humantime_serde")]
     pub on_demand: Option<Duration>,
+    /// See [`Monitor::initial_delay`](crate::Monitor::initial_delay).
+    #[serde(with = "humantime_serde")]
+    pub initial_delay: Duration,
     /// See [`Monitor::initial_jitter`](crate::Monitor::initial_jitter).
     #[serde(with = "humantime_serde")]
     pub initial_jitter: Duration,
+    /// See [`Monitor::interval_jitter`](crate::Monitor::interval_jitter).
+    #[serde(with = "humantime_serde")]
+    pub interval_jitter: Duration,
     /// See [`Monitor::history`](crate::Monitor::history).
     pub history: usize,
     /// See [`Monitor::jitter`](crate::Monitor::jitter).
@@ -147,8 +156,11 @@ impl Default for Config {
             unhealthy_edge_interval: settings.unhealthy_edge_interval,
             changing_interval: settings.changing_interval,
             no_traffic_interval: settings.no_traffic_interval,
+            no_traffic_healthy_interval: settings.no_traffic_healthy_interval,
             on_demand: settings.on_demand,
+            initial_delay: settings.initial_delay,
             initial_jitter: settings.initial_jitter,
+            interval_jitter: settings.interval_jitter,
             history: settings.history,
             jitter: settings.jitter,
             timeout: settings.timeout,
@@ -173,6 +185,10 @@ impl TryFrom<&Config> for Settings {
             ("unhealthy_edge_interval", config.unhealthy_edge_interval),
             ("changing_interval", config.changing_interval),
             ("no_traffic_interval", config.no_traffic_interval),
+            (
+                "no_traffic_healthy_interval",
+                config.no_traffic_healthy_interval,
+            ),
             ("on_demand", config.on_demand),
         ] {
             if let Some(duration) = duration {
@@ -180,7 +196,13 @@ impl TryFrom<&Config> for Settings {
                 at_most_a_day(field, duration)?;
             }
         }
-        at_most_a_day("initial_jitter", config.initial_jitter)?;
+        for (field, duration) in [
+            ("initial_delay", config.initial_delay),
+            ("initial_jitter", config.initial_jitter),
+            ("interval_jitter", config.interval_jitter),
+        ] {
+            at_most_a_day(field, duration)?;
+        }
         longer_than_zero("timeout", config.timeout)?;
         if !(0.0..=1.0).contains(&config.jitter) {
             return Err(InvalidConfig::new(
@@ -223,8 +245,11 @@ impl TryFrom<&Config> for Settings {
             unhealthy_edge_interval: config.unhealthy_edge_interval,
             changing_interval: config.changing_interval,
             no_traffic_interval: config.no_traffic_interval,
+            no_traffic_healthy_interval: config.no_traffic_healthy_interval,
             on_demand: config.on_demand,
+            initial_delay: config.initial_delay,
             initial_jitter: config.initial_jitter,
+            interval_jitter: config.interval_jitter,
             history: config.history,
             jitter: config.jitter,
             timeout: config.timeout,
@@ -264,6 +289,7 @@ mod tests {
             "path": "/healthz", "method": "HEAD", "expected": [200, 204], "interval": "2s", "jitter": 0.5,
             "timeout": "300ms", "rise": 4, "fall": 5, "initial": "wait_for_first", "on_demand": "10s", "unhealthy_interval": "3s",
             "healthy_edge_interval": "4s", "unhealthy_edge_interval": "5s", "changing_interval": "6s", "no_traffic_interval": "7s", "initial_jitter": "8s", "history": 9,
+            "no_traffic_healthy_interval": "11s", "initial_delay": "12s", "interval_jitter": "13s",
         }));
 
         let probe = HttpProbe::new((), "http://a:1/healthz".parse().unwrap())
@@ -277,7 +303,10 @@ mod tests {
             .unhealthy_edge_interval(Duration::from_secs(5))
             .changing_interval(Duration::from_secs(6))
             .no_traffic_interval(Duration::from_secs(7))
+            .no_traffic_healthy_interval(Duration::from_secs(11))
+            .initial_delay(Duration::from_secs(12))
             .initial_jitter(Duration::from_secs(8))
+            .interval_jitter(Duration::from_secs(13))
             .history(9)
             .jitter(0.5)
             .timeout(Duration::from_millis(300))
@@ -409,7 +438,10 @@ mod tests {
             "changing_interval",
             "no_traffic_interval",
             "on_demand",
+            "no_traffic_healthy_interval",
+            "initial_delay",
             "initial_jitter",
+            "interval_jitter",
         ] {
             let expected = format!("{field}: must be at most 24h, is 86401s");
             assert_eq!(mistake(json!({ field: "24h 1s" })), expected);

@@ -98,6 +98,13 @@ impl<P: Probe> Monitor<P> {
         self
     }
 
+    /// Sets the interval while no calls come and the state is not down. Default: that of [`no_traffic_interval`](Self::no_traffic_interval), where there is one.
+    /// Source: Envoy's `no_traffic_healthy_interval`.
+    pub const fn no_traffic_healthy_interval(mut self, interval: Duration) -> Self {
+        self.settings.no_traffic_healthy_interval = Some(interval);
+        self
+    }
+
     /// Probes only when somebody wants to know and what is known is older than this, before the first call that comes then: a light request before the call.
     /// Default: a task probes in the background. At least 1 ms and at most a day. There is no task then, and no call waits while it is not that old.
     ///
@@ -109,7 +116,13 @@ impl<P: Probe> Monitor<P> {
         self
     }
 
-    /// Makes the first probe wait for a random time up to this one, so that many monitors that start at once do not probe at once. Default: 0; at most a day.
+    /// Makes the first probe wait for this time, unless somebody wants to know before. Default: 0; at most a day. Source: Kubernetes' `initialDelaySeconds`.
+    pub const fn initial_delay(mut self, delay: Duration) -> Self {
+        self.settings.initial_delay = delay;
+        self
+    }
+
+    /// Makes the first probe wait for a random time up to this one, after the [`initial_delay`](Self::initial_delay), so that many monitors that start at once do not probe at once. Default: 0; at most a day.
     /// Source: Envoy's `initial_jitter`.
     ///
     /// The interval is what spreads them evenly.
@@ -133,6 +146,13 @@ impl<P: Probe> Monitor<P> {
     /// Replaces by how much of itself an interval varies, at random: 0.1 is 10 % less to 10 % more. Default: 0.1. What is outside 0 to 1 counts as the nearer end.
     pub const fn jitter(mut self, part: f64) -> Self {
         self.settings.jitter = part;
+        self
+    }
+
+    /// Replaces how much longer an interval is at most, at random, whatever its length; the [`jitter`](Self::jitter) is there too. Default: 0; at most a day. Source: Envoy's
+    /// `interval_jitter`.
+    pub const fn interval_jitter(mut self, most: Duration) -> Self {
+        self.settings.interval_jitter = most;
         self
     }
 
@@ -197,7 +217,7 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
     let random = Chance::new(settings.seed);
     let mut judge = Judge::starting(settings.initial);
     let limit = probe.timeout().unwrap_or(settings.timeout);
-    if settings.no_traffic_interval.is_some() {
+    if settings.heeds_traffic() {
         shared.no_traffic_yet();
     }
     let first = settings.first_wait(random.part());
@@ -243,7 +263,7 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
             state: shared.state(),
             turned: turned.is_some(),
             changing: judge.is_changing(),
-            traffic: settings.no_traffic_interval.is_none() || shared.take_traffic(),
+            traffic: !settings.heeds_traffic() || shared.take_traffic(),
         };
         let (interval, slow) = settings.next_interval(facts, part);
         let due = started + interval;

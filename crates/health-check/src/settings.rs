@@ -12,8 +12,11 @@ pub struct Settings {
     pub(crate) unhealthy_edge_interval: Option<Duration>,
     pub(crate) changing_interval: Option<Duration>,
     pub(crate) no_traffic_interval: Option<Duration>,
+    pub(crate) no_traffic_healthy_interval: Option<Duration>,
     pub(crate) on_demand: Option<Duration>,
+    pub(crate) initial_delay: Duration,
     pub(crate) initial_jitter: Duration,
+    pub(crate) interval_jitter: Duration,
     pub(crate) jitter: f64,
     pub(crate) timeout: Duration,
     pub(crate) thresholds: Thresholds,
@@ -60,10 +63,19 @@ impl Settings {
         {
             return (changing, false);
         }
-        match self.no_traffic_interval {
+        let slow = match self.no_traffic_healthy_interval {
+            Some(healthy) if !down => Some(healthy),
+            _ => self.no_traffic_interval,
+        };
+        match slow {
             Some(slow) if !facts.traffic && !facts.changing => (slow, true),
             _ => (steady, false),
         }
+    }
+
+    /// Says whether it matters if calls come.
+    pub(crate) const fn heeds_traffic(&self) -> bool {
+        self.no_traffic_interval.is_some() || self.no_traffic_healthy_interval.is_some()
     }
 
     /// The time from the start of a probe to the start of the next, varied by chance, and whether it is the one for no traffic.
@@ -79,13 +91,14 @@ impl Settings {
         let interval = interval
             .min(LONGEST)
             .mul_f64(factor)
-            .max(Duration::from_millis(1));
+            .max(Duration::from_millis(1))
+            + self.interval_jitter.min(LONGEST).mul_f64(part);
         (interval, slow)
     }
 
     /// How long the first probe waits.
     pub(crate) fn first_wait(&self, part: f64) -> Duration {
-        self.initial_jitter.min(LONGEST).mul_f64(part)
+        self.initial_delay.min(LONGEST) + self.initial_jitter.min(LONGEST).mul_f64(part)
     }
 }
 
@@ -104,8 +117,11 @@ impl Default for Settings {
             unhealthy_edge_interval: None,
             changing_interval: None,
             no_traffic_interval: None,
+            no_traffic_healthy_interval: None,
             on_demand: None,
+            initial_delay: Duration::ZERO,
             initial_jitter: Duration::ZERO,
+            interval_jitter: Duration::ZERO,
             jitter: 0.1,
             timeout: Duration::from_secs(1),
             thresholds: Thresholds::default(),
@@ -141,6 +157,10 @@ mod tests {
             no_traffic_interval: seconds(60),
             ..Settings::default()
         };
+        let healthy = Settings {
+            no_traffic_healthy_interval: seconds(90),
+            ..all.clone()
+        };
         let down = Facts {
             state: State::Down,
             ..STEADY
@@ -157,22 +177,31 @@ mod tests {
             traffic: false,
             ..facts
         };
-        for (row, facts, with_all, with_none) in [
+        for (row, facts, with_all, with_healthy) in [
             ("up", STEADY, 5, 5),
-            ("down", down, 2, 5),
-            ("just up", turned(STEADY), 3, 5),
-            ("just down", turned(down), 4, 5),
-            ("failing", changing(STEADY), 1, 5),
-            ("recovering", changing(down), 1, 5),
-            ("idle", idle(STEADY), 60, 5),
-            ("idle and down", idle(down), 60, 5),
-            ("idle and just down", idle(turned(down)), 4, 5),
-            ("idle and failing", idle(changing(STEADY)), 1, 5),
+            ("down", down, 2, 2),
+            ("just up", turned(STEADY), 3, 3),
+            ("just down", turned(down), 4, 4),
+            ("failing", changing(STEADY), 1, 1),
+            ("recovering", changing(down), 1, 1),
+            ("idle", idle(STEADY), 60, 90),
+            ("idle and down", idle(down), 60, 60),
+            ("idle and just down", idle(turned(down)), 4, 4),
+            ("idle and failing", idle(changing(STEADY)), 1, 1),
         ] {
-            assert_eq!(all.interval_for(facts).0.as_secs(), with_all, "{row}");
             let plain = Settings::default();
-            assert_eq!(plain.interval_for(facts).0.as_secs(), with_none, "{row}");
+            for (settings, expected) in [(&all, with_all), (&healthy, with_healthy), (&plain, 5)] {
+                let interval = settings.interval_for(facts).0;
+                assert_eq!(interval.as_secs(), expected, "{row}");
+            }
         }
+        let only_healthy = Settings {
+            no_traffic_healthy_interval: seconds(90),
+            ..Settings::default()
+        };
+        assert_eq!(only_healthy.interval_for(idle(STEADY)).0.as_secs(), 90);
+        assert_eq!(only_healthy.interval_for(idle(down)).0.as_secs(), 5);
+        assert!(only_healthy.heeds_traffic() && !Settings::default().heeds_traffic());
     }
 
     #[test]
@@ -201,8 +230,31 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_is_longer_by_its_own_jitter_whatever_its_length() {
+        let settings = Settings {
+            interval: Duration::from_millis(10),
+            jitter: 0.0,
+            interval_jitter: Duration::from_secs(1),
+            ..Settings::default()
+        };
+        let random = Chance::seeded(9);
+        let draw = |_| settings.next_interval(STEADY, random.part()).0.as_millis();
+
+        let intervals: Vec<_> = (0..1000).map(draw).collect();
+
+        assert!(
+            intervals
+                .iter()
+                .all(|interval| (10..1010).contains(interval))
+        );
+        assert!(intervals.iter().any(|interval| *interval < 100));
+        assert!(intervals.iter().any(|interval| *interval > 900));
+    }
+
+    #[test]
     fn first_probes_are_spread_over_the_initial_jitter() {
         let settings = Settings {
+            initial_delay: Duration::from_secs(60),
             initial_jitter: Duration::from_secs(1),
             ..Settings::default()
         };
@@ -210,7 +262,7 @@ mod tests {
         let random = Chance::seeded(9);
 
         for _ in 0..10_000 {
-            let wait = settings.first_wait(random.part()).as_millis();
+            let wait = settings.first_wait(random.part()).as_millis() - 60_000;
             slots[usize::try_from(wait / 100).unwrap()] += 1;
         }
 
@@ -226,15 +278,17 @@ mod tests {
         for jitter in [-1.0, 0.0, 1.0, 7.0, f64::NAN] {
             let endless = Settings {
                 interval: Duration::MAX,
+                initial_delay: Duration::MAX,
                 initial_jitter: Duration::MAX,
+                interval_jitter: Duration::MAX,
                 jitter,
                 ..Settings::default()
             };
             assert!(
-                endless.next_interval(STEADY, random.part()).0 <= 2 * LONGEST,
+                endless.next_interval(STEADY, random.part()).0 <= 3 * LONGEST,
                 "{jitter}"
             );
-            assert!(endless.first_wait(random.part()) <= LONGEST, "{jitter}");
+            assert!(endless.first_wait(random.part()) <= 2 * LONGEST, "{jitter}");
             let settings = Settings {
                 interval: Duration::ZERO,
                 jitter,

@@ -47,3 +47,24 @@ async fn what_is_assumed_in_full_is_turned_by_as_many_results_as_later_on() {
     health.wait_for(State::Down).await;
     assert_eq!(start.elapsed(), seconds(0), "it need not wait for others");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_first_probe_waits_for_its_delay_unless_somebody_asks() {
+    let minute = Duration::from_secs(60);
+    for asks in [false, true] {
+        let monitor = monitor(&Script::new(&[Look::Up])).initial_delay(minute);
+        let health = monitor.start();
+        let start = Instant::now();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(health.state(), State::Unknown);
+        assert_eq!(health.next_check(), Some(Duration::from_secs(50)));
+
+        if asks {
+            health.check_now();
+        }
+        health.wait_for(State::Up).await;
+
+        let expected = if asks { 10 } else { 60 };
+        assert_eq!(start.elapsed().as_secs(), expected, "{asks}");
+    }
+}
