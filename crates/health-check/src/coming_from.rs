@@ -67,6 +67,7 @@
 //! | `expected_statuses` (200), `http-check expect status` (H, 2xx and 3xx) | [`HttpProbe::expected`](crate::HttpProbe::expected), [`also_expected`](crate::HttpProbe::also_expected) (200 to 399) | |
 //! | `retriable_statuses` | the others than [`decisive`](crate::HttpProbe::decisive) | none is decisive where nothing is said |
 //! | `receive`, `http-check expect string` (H) | [`HttpProbe::body`](crate::HttpProbe::body) | pieces in order, within 64 KiB |
+//! | `service_name_matcher`, `http-check expect hdr` (H) | [`HttpProbe::expected_header`](crate::HttpProbe::expected_header) | any field |
 //! | `host`, `method`, `request_headers_to_add` | the same of [`HttpProbe`](crate::HttpProbe) | |
 //! | `x-envoy-immediate-health-check-fail` | turns it down at once | |
 //! | `x-envoy-degraded` | up, and called last in a pool | in answers to an [`HttpProbe`](crate::HttpProbe), not to calls |

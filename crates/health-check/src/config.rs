@@ -52,6 +52,8 @@ pub struct Config {
     pub also_expected: Vec<(u16, u16)>,
     /// Ranges of statuses that turn it down at once. See [`HttpProbe::decisive`].
     pub decisive: Vec<(u16, u16)>,
+    /// Fields that an answer must have, by their names. See [`HttpProbe::expected_header`].
+    pub expected_headers: BTreeMap<String, PatternConfig>,
     /// See [`HttpProbe::host`].
     pub host: Option<String>,
     /// See [`HttpProbe::header`].
@@ -145,6 +147,7 @@ impl Default for Config {
             expected: (200, 399),
             also_expected: Vec::new(),
             decisive: Vec::new(),
+            expected_headers: BTreeMap::new(),
             host: None,
             headers: BTreeMap::new(),
             body: None,

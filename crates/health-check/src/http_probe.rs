@@ -44,6 +44,7 @@ pub struct HttpProbe<C> {
     headers: Vec<(HeaderName, HeaderValue)>,
     expected: Vec<RangeInclusive<u16>>,
     decisive: Vec<RangeInclusive<u16>>,
+    expected_headers: Vec<(HeaderName, Pattern)>,
     body: Option<Pattern>,
     max_body: usize,
     timeout: Option<Duration>,
@@ -74,6 +75,7 @@ impl<C> HttpProbe<C> {
             headers: Vec::new(),
             expected: vec![200..=399],
             decisive: Vec::new(),
+            expected_headers: Vec::new(),
             body: None,
             max_body: MAX_BODY_BYTES,
             timeout: None,
@@ -123,6 +125,13 @@ impl<C> HttpProbe<C> {
     /// `x-envoy-immediate-health-check-fail` is one too, whatever its status.
     pub fn decisive(mut self, statuses: RangeInclusive<u16>) -> Self {
         self.decisive.push(statuses);
+        self
+    }
+
+    /// Adds a header field that an answer that means up must have, with such a value: `x-served-by: orders`, so that the address of an upstream that another service has taken
+    /// over is down. Where the field is there several times, one of them is enough. Default: none. Source: Envoy's `service_name_matcher`, HAProxy's `http-check expect hdr`.
+    pub fn expected_header(mut self, name: HeaderName, value: Pattern) -> Self {
+        self.expected_headers.push((name, value));
         self
     }
 
@@ -181,6 +190,13 @@ impl<C> HttpProbe<C> {
             } else {
                 failed
             };
+        }
+        let has = |(name, value): &&(HeaderName, Pattern)| {
+            let mut found = head.headers.get_all(name).iter();
+            found.any(|found| value.matches(found.as_bytes()))
+        };
+        if let Some((name, value)) = self.expected_headers.iter().find(|header| !has(header)) {
+            return failed(format!("answered {status} without {name}: {value}"));
         }
         if read.failed {
             let details = format!("answered {status} with a body that broke off");

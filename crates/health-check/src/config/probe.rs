@@ -139,6 +139,14 @@ impl Config {
         for range in ranges("decisive", &self.decisive) {
             probe = probe.decisive(range?);
         }
+        for (name, pattern) in &self.expected_headers {
+            let mistake =
+                |mistake: InvalidConfig| mistake.within(name.clone()).within("expected_headers");
+            let header = HeaderName::try_from(name);
+            let header =
+                header.map_err(|_| mistake(InvalidConfig::whole("must be the name of a field")))?;
+            probe = probe.expected_header(header, pattern.pattern().map_err(mistake)?);
+        }
         if let Some(host) = &self.host {
             probe = probe.host(value(host).map_err(|message| InvalidConfig::new("host", message))?);
         }
@@ -215,6 +223,7 @@ mod tests {
     fn a_probe_from_data_is_the_one_from_code() {
         let config = config(json!({
             "path": "/healthz", "expected": [200, 204], "also_expected": [[404, 404]], "decisive": [[410, 410]], "host": "orders",
+            "expected_headers": {"x-served-by": {"starts_with": "orders"}},
             "headers": {"x-probe": "1"}, "max_body": 1000, "body": {"starts_with": "{", "contains": ["status", "pass"]},
             "tcp": {"send": "PING\r\n", "receive": {"contains": ["PONG", "\n"]}, "max_bytes": 64, "timeout": "300ms"},
         }));
@@ -223,6 +232,10 @@ mod tests {
             .expected(200..=204)
             .also_expected(404..=404)
             .decisive(410..=410)
+            .expected_header(
+                "x-served-by".parse().unwrap(),
+                Pattern::starts_with("orders"),
+            )
             .host(HeaderValue::from_static("orders"))
             .header("x-probe".parse().unwrap(), HeaderValue::from_static("1"))
             .max_body(1000)
@@ -262,6 +275,14 @@ mod tests {
             (
                 json!({"headers": {"a b": "c"}}),
                 "headers.a b: must be the name of a field".to_owned(),
+            ),
+            (
+                json!({"expected_headers": {"a b": {"contains": ["c"]}}}),
+                "expected_headers.a b: must be the name of a field".to_owned(),
+            ),
+            (
+                json!({"expected_headers": {"a": {}}}),
+                "expected_headers.a: must have starts_with or contains, and has neither".to_owned(),
             ),
             (
                 json!({"max_body": 0}),

@@ -214,6 +214,35 @@ async fn an_upstream_that_says_that_it_is_degraded_is_up_and_that() {
 }
 
 #[tokio::test]
+async fn an_answer_of_another_service_is_down() {
+    let of = |names: &'static [&'static str]| {
+        let fields = names.iter().map(|name| ("x-served-by", *name));
+        get(async move || axum::response::AppendHeaders(fields.clone()))
+    };
+    let app = Router::new()
+        .route("/orders", of(&["orders-7"]))
+        .route("/both", of(&["users", "orders-8"]))
+        .route("/users", of(&["users", "my-orders"]))
+        .route("/none", of(&[]));
+    let server = http(app).await;
+    for (path, up) in [
+        ("/orders", true),
+        ("/both", true),
+        ("/users", false),
+        ("/none", false),
+    ] {
+        let value = Pattern::starts_with("orders-");
+        let probe = over_http(&server, path).expected_header("x-served-by".parse().unwrap(), value);
+        let down = r#"answered 200 OK without x-served-by: "orders-".."#;
+        assert_eq!(
+            outcome(&probe).await,
+            if up { "up" } else { down },
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_says_that_it_goes_is_down_at_once() {
     let going = async || [("x-envoy-immediate-health-check-fail", "true")];
     let app = Router::new()
