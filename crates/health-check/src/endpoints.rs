@@ -12,6 +12,7 @@ mod check;
 mod grpc;
 mod layer;
 mod lifecycle;
+mod overview;
 mod report;
 mod respond;
 mod service;
@@ -25,6 +26,7 @@ use self::check::Seen;
 pub use self::layer::{EndpointsLayer, WithEndpoints};
 pub use self::lifecycle::Draining;
 use self::lifecycle::Lifecycle;
+pub(crate) use self::overview::{Down, Overview};
 pub use self::service::EndpointsFuture;
 use self::together::All;
 
@@ -41,7 +43,7 @@ use self::together::All;
 /// [apiserver](https://kubernetes.io/docs/reference/using-api/health-checks/), with `[~]` for a check that is down and not required; `accept` can ask for
 /// `application/health+json` ([draft-inadarei-api-health-check](https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check-06)), or `application/json`, which is
 /// the same, and for `text/html`. `GET` and `HEAD` only. Whoever asks sees names and states; why, since when and until when only whom
-/// [`details`](Self::details) lets see it.
+/// [`details`](Self::details) lets see it. A [pool](crate::Pool::check) is one check; how many of its endpoints are up, and why others are down, are details of it.
 ///
 /// The checks run at the same time, and each within its own time.
 ///

@@ -26,6 +26,7 @@ pub(crate) mod dns;
 pub(crate) mod future;
 pub(crate) mod load;
 pub(crate) mod member;
+mod overview;
 pub(crate) mod priority;
 pub(crate) mod resolution;
 pub(crate) mod settings;
@@ -175,6 +176,8 @@ impl<S, C> Pool<S, C> {
 
 impl<S: Send + Sync + 'static, C> Pool<S, C> {
     /// Makes a check for [`Endpoints`](crate::Endpoints) that is up while the health of an endpoint lets calls through. It costs no probe.
+    ///
+    /// Whoever may see [details](crate::Endpoints::details) sees how many endpoints are up, and of up to 32 of the others why they are not, since when, and when they are tried again.
     pub fn check(&self, name: impl Into<Arc<str>>) -> Check {
         let shared = Arc::clone(&self.shared);
         let look = move || {
@@ -185,7 +188,11 @@ impl<S: Send + Sync + 'static, C> Pool<S, C> {
                 ProbeError::new(ErrorKind::DestinationUnavailable, details)
             }))
         };
-        Check::probe(name, look).max_age(Duration::ZERO)
+        let shared = Arc::clone(&self.shared);
+        let overview = move || shared.overview();
+        Check::probe(name, look)
+            .max_age(Duration::ZERO)
+            .overview(overview)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use portcullis_gateway_error::ErrorKind;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::Overview;
 use crate::monitor::look;
 use crate::thresholds::{Judge, Thresholds};
 use crate::{Health, Probe, ProbeError, State, telemetry};
@@ -28,6 +29,8 @@ pub struct Check {
     max_age: Duration,
     thresholds: Thresholds,
     max_time_in_error: Duration,
+    /// Where it is of several endpoints, what is told of them.
+    overview: Option<Arc<dyn Fn() -> Overview + Send + Sync>>,
 }
 
 #[derive(Clone)]
@@ -120,6 +123,7 @@ impl Check {
             max_age: Self::MAX_AGE,
             thresholds: Thresholds::NONE,
             max_time_in_error: Duration::ZERO,
+            overview: None,
         }
     }
 
@@ -187,6 +191,19 @@ impl Check {
     pub const fn max_time_in_error(mut self, time: Duration) -> Self {
         self.max_time_in_error = time;
         self
+    }
+
+    /// Says what this tells of its endpoints to whom may see it.
+    pub(crate) fn overview(self, overview: impl Fn() -> Overview + Send + Sync + 'static) -> Self {
+        Self {
+            overview: Some(Arc::new(overview)),
+            ..self
+        }
+    }
+
+    /// Looks at its endpoints, where it has some.
+    pub(super) fn endpoints(&self) -> Option<Overview> {
+        self.overview.as_ref().map(|overview| overview())
     }
 
     /// Returns the name.

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::overview::Overview;
 use crate::escape::escape;
 
 /// What one endpoint says.
@@ -29,6 +30,7 @@ pub(super) struct Details {
     pub(super) reason: String,
     pub(super) since: Option<Duration>,
     pub(super) next_check: Option<Duration>,
+    pub(super) endpoints: Option<Overview>,
 }
 
 /// From good to bad, so that the worst of several is their maximum.
@@ -132,11 +134,22 @@ impl Line {
         if self.excluded {
             return format!("[+]{name} excluded: ok\n");
         }
-        match self.verdict {
-            Verdict::Pass => format!("[+]{name} ok\n"),
-            Verdict::Warn => format!("[~]{name} degraded: {}\n", self.why()),
-            Verdict::Fail => format!("[-]{name} failed: {}\n", self.why()),
+        let endpoints = self.endpoints();
+        let mut text = match (self.verdict, endpoints) {
+            (Verdict::Pass, None) => format!("[+]{name} ok\n"),
+            (Verdict::Pass, Some(endpoints)) => format!("[+]{name} ok: {}\n", endpoints.summary()),
+            (Verdict::Warn, _) => format!("[~]{name} degraded: {}\n", self.why()),
+            (Verdict::Fail, _) => format!("[-]{name} failed: {}\n", self.why()),
+        };
+        // Indented, so that a check is still a line that is not.
+        for line in endpoints.iter().flat_map(|endpoints| endpoints.lines()) {
+            text.push_str(&format!("    {line}\n"));
         }
+        text
+    }
+
+    fn endpoints(&self) -> Option<&Overview> {
+        self.details.as_ref()?.endpoints.as_ref()
     }
 
     /// Why it does not pass, since when, and when is it tried again.
@@ -167,12 +180,13 @@ impl Line {
                 ("since_seconds", seconds(details.since)),
                 ("next_check_seconds", seconds(details.next_check)),
             ];
-            let times: Map<_, _> = times
-                .into_iter()
-                .filter_map(|(name, time)| Some((name.to_owned(), json!(time?))))
-                .collect();
-            if !times.is_empty() {
-                members.insert("details".to_owned(), Value::Object(times));
+            let times = times.into_iter();
+            let times = times.filter_map(|(name, time)| Some((name, json!(time?))));
+            let endpoints = details.endpoints.iter().flat_map(Overview::to_json);
+            let own = times.chain(endpoints);
+            let own: Map<_, _> = own.map(|(name, value)| (name.to_owned(), value)).collect();
+            if !own.is_empty() {
+                members.insert("details".to_owned(), Value::Object(own));
             }
         }
         // The draft has a list for each name.
@@ -180,16 +194,21 @@ impl Line {
     }
 
     fn to_html(&self) -> String {
+        let endpoints = self.endpoints();
         let (word, why) = match (self.excluded, self.verdict) {
             (true, _) => ("excluded", String::new()),
-            (false, Verdict::Pass) => ("pass", String::new()),
+            (false, Verdict::Pass) => {
+                ("pass", endpoints.map(Overview::summary).unwrap_or_default())
+            }
             (false, verdict) => (verdict.word(), self.why()),
         };
         let name = escape(&self.name);
-        format!(
-            "<tr><th scope=\"row\">{name}<td>{word}<td>{}\n",
-            escape(&why)
-        )
+        let mut row = format!("<tr><th scope=\"row\">{name}<td>{word}<td>{}", escape(&why));
+        for line in endpoints.iter().flat_map(|endpoints| endpoints.lines()) {
+            row.push_str(&format!("<br>{}", escape(&line)));
+        }
+        row.push('\n');
+        row
     }
 }
 

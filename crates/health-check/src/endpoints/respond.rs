@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::accept::Format;
 use super::check::{Check, Seen};
+use super::overview::reason;
 use super::report::{Details, Line, Report, Verdict};
 use super::{Endpoints, Group};
 use crate::State;
@@ -193,14 +194,14 @@ fn checked(check: &Check, seen: Seen, strict: bool, may_see: bool) -> Line {
         (false, false) => Verdict::Warn,
     };
     let details = may_see.then(|| Details {
-        reason: seen.reason.map_or_else(
-            || "no result yet".to_owned(),
-            |reason| format!("{}: {reason}", reason.failure().error_type()),
-        ),
+        reason: seen
+            .reason
+            .map_or_else(|| "no result yet".to_owned(), |error| reason(&error)),
         since: seen.since.map(|since| since.elapsed()),
         next_check: seen
             .next_check
             .map(|next| next.saturating_duration_since(Instant::now())),
+        endpoints: check.endpoints(),
     });
     Line {
         name: check.name().to_owned(),

@@ -4,6 +4,7 @@ mod contract;
 mod health;
 mod membership;
 mod names;
+mod overview;
 mod picks;
 mod settling;
 mod telling;
