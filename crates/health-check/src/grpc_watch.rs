@@ -9,7 +9,7 @@ use crate::grpc_client::GrpcClient;
 use crate::grpc_probe::{Ended, judge};
 use crate::health_proto::WATCH;
 use crate::settings::LONGEST;
-use crate::shared::Shared;
+use crate::shared::{End, Shared};
 use crate::{GrpcProbe, Health, Probe, ProbeError, Settings, State, monitor};
 
 /// Follows the state of a gRPC service through one `Watch` that stays open, in one background task: what the server says counts at once, without thresholds.
@@ -70,6 +70,7 @@ impl<C> GrpcWatch<C> {
 }
 
 async fn run<C: GrpcClient>(probe: GrpcProbe<C>, settings: Settings, shared: Arc<Shared>) {
+    let _end = End::of(&shared);
     let random = Chance::new(settings.seed);
     let limit = Probe::timeout(&probe).unwrap_or(settings.timeout);
     let mut wait = FIRST_WAIT;

@@ -48,7 +48,7 @@ pub struct Status {
     pub since: Instant,
     /// Whether it is up, but degraded: called last.
     pub degraded: bool,
-    /// Why it is down, or degraded.
+    /// Why it is down, or degraded, or unknown again.
     pub reason: Option<ProbeError>,
     /// When it is looked at again, where somebody looks.
     pub next_check: Option<Instant>,
@@ -75,7 +75,7 @@ struct Turn {
 
 /// The health of one thing, shared by all clones: what a [`Monitor`](crate::Monitor) writes, and gates and endpoints read.
 ///
-/// The monitor's task ends when the last clone is dropped.
+/// The monitor's task ends when the last clone is dropped. Where it ends before, because its runtime does, the state is unknown again: what was found last gets too old.
 #[derive(Clone)]
 pub struct Health {
     shared: Arc<Shared>,
@@ -110,7 +110,11 @@ pub(crate) struct Hurry {
     demand: Option<Weak<Demand>>,
 }
 
-struct AbortOnDrop(AbortHandle);
+/// Ends the task with the last handle.
+struct AbortOnDrop {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
 
 // === impl State ===
 
@@ -141,10 +145,14 @@ impl Health {
     }
 
     pub(crate) fn monitored(shared: Arc<Shared>, task: AbortHandle) -> Self {
+        let task = AbortOnDrop {
+            shared: Arc::clone(&shared),
+            task,
+        };
         Self {
             shared,
             keeper: Keeper::Task {
-                _task: Arc::new(AbortOnDrop(task)),
+                _task: Arc::new(task),
             },
         }
     }
@@ -427,6 +435,7 @@ impl Hurry {
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        self.shared.let_go();
+        self.task.abort();
     }
 }

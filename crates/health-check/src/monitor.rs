@@ -13,7 +13,7 @@ use crate::demand::Demand;
 use crate::probe::Finding;
 use crate::probe_limit::{Place, place};
 use crate::settings::Facts;
-use crate::shared::Shared;
+use crate::shared::{End, Shared};
 use crate::thresholds::Judge;
 use crate::{Health, Initial, Probe, ProbeError, ProbeLimit, Settings, State};
 
@@ -213,6 +213,7 @@ impl<P: Probe> Monitor<P> {
 }
 
 pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shared>) {
+    let _end = End::of(&shared);
     let probe = Arc::new(probe);
     let random = Chance::new(settings.seed);
     let mut judge = Judge::starting(settings.initial);

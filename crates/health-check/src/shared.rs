@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) watchers: Watchers,
     /// [`SEEN`], [`QUIET`] or [`ASLEEP`].
     traffic: AtomicU8,
+    /// Nobody wants to know any more.
+    let_go: AtomicBool,
     /// Wakes the monitor before its time.
     pub(crate) nudge: Notify,
     /// How long who waits for the first result, or for a fresh one, waits at most.
@@ -38,6 +40,9 @@ pub(crate) struct Shared {
     #[cfg(feature = "status-page")]
     chart: std::sync::OnceLock<Box<crate::chart::Chart>>,
 }
+
+/// Part of the task that looks: dropped with it, however it ends.
+pub(crate) struct End(Arc<Shared>);
 
 /// What is known besides the state.
 struct Record {
@@ -88,6 +93,7 @@ impl Shared {
             linked: Mutex::default(),
             watchers: Watchers::default(),
             traffic: AtomicU8::new(SEEN),
+            let_go: AtomicBool::new(false),
             nudge: Notify::new(),
             patience: Duration::ZERO,
             turning: Mutex::default(),
@@ -180,7 +186,7 @@ impl Shared {
             record.reason = reason;
         }
         let forced = self.status.borrow().forced;
-        self.apply(forced);
+        self.apply(forced, true);
     }
 
     /// A probe has succeeded, and said this of why it is degraded. Before the state turns for it, so that nobody sees it up and not degraded.
@@ -194,18 +200,46 @@ impl Shared {
             record.degraded = why;
         }
         let forced = self.status.borrow().forced;
-        self.apply(forced);
+        self.apply(forced, true);
     }
 
     /// Somebody decided by hand; `None`: that probes decide again.
     pub(crate) fn force(&self, forced: Option<Override>) {
         let _turning = self.turning();
         telemetry::forced(&self.name, forced);
-        self.apply(forced);
+        self.apply(forced, true);
     }
 
-    /// Makes the state what it must be now.
-    fn apply(&self, forced: Option<Override>) {
+    /// The last handle is gone, and the task is about to end.
+    pub(crate) fn let_go(&self) {
+        self.let_go.store(true, Ordering::Release);
+    }
+
+    /// The task has ended. Where somebody wants to know all the same, nobody knows any more.
+    fn ended(&self) {
+        if self.let_go.load(Ordering::Acquire) {
+            return;
+        }
+        let _turning = self.turning();
+        let was_up = self.effective() == State::Up;
+        let why = ProbeError::new(ErrorKind::ProxyInternalError, "the monitor has ended");
+        {
+            let mut record = self.record();
+            record.probed = State::Unknown;
+            record.reason = Some(why);
+        }
+        let forced = self.status.borrow().forced;
+        self.status.send_modify(|status| status.next_check = None);
+        self.apply(forced, false);
+        // A task that panicked while something was told must not do so once more.
+        if !std::thread::panicking() {
+            let is_up = self.effective() == State::Up;
+            telemetry::ended(&self.name, was_up && !is_up);
+        }
+    }
+
+    /// Makes the state what it must be now, and says so, or leaves that to the caller.
+    fn apply(&self, forced: Option<Override>, tells: bool) {
         let mut record = self.record();
         let (state, reason) = match forced {
             Some(forced) => (
@@ -240,10 +274,10 @@ impl Shared {
             }
         }
         drop(record);
-        if from != state {
+        if tells && from != state {
             telemetry::turned(&self.name, from, state, reason.as_ref());
         }
-        if was_degraded != degraded {
+        if tells && was_degraded != degraded {
             telemetry::degraded(&self.name, reason.as_ref().filter(|_| degraded));
         }
         let by_hand = if forced.is_some() { FORCED } else { 0 };
@@ -411,6 +445,20 @@ impl Drop for Shared {
         if self.record().told && self.effective() == State::Up {
             telemetry::gone(&self.name, self.is_degraded());
         }
+    }
+}
+
+// === impl End ===
+
+impl End {
+    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.ended();
     }
 }
 

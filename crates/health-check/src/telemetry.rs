@@ -52,6 +52,16 @@ pub(crate) fn gone(name: &str, was_degraded: bool) {
     }
 }
 
+/// The task that looked has ended, and somebody wants to know all the same: its runtime ends, perhaps with the process.
+pub(crate) fn ended(name: &str, was_up: bool) {
+    tracing::debug!(upstream = name, was_up, "health is not known any more");
+    #[cfg(feature = "metrics")]
+    if was_up {
+        metrics::gauge!("health_check.up", "upstream" => name.to_owned()).set(0.0);
+        metrics::gauge!("health_check.degraded", "upstream" => name.to_owned()).set(0.0);
+    }
+}
+
 /// What is up is degraded from now on, and why; `None`: no more.
 pub(crate) fn degraded(name: &str, why: Option<&ProbeError>) {
     tracing::warn!(

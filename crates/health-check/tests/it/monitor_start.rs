@@ -1,4 +1,4 @@
-//! What a monitor is before its first results.
+//! What a monitor is before its first results, and after its last.
 
 use portcullis_health_check::{Initial, State};
 use tokio::time::Instant;
@@ -66,5 +66,36 @@ async fn the_first_probe_waits_for_its_delay_unless_somebody_asks() {
 
         let expected = if asks { 10 } else { 60 };
         assert_eq!(start.elapsed().as_secs(), expected, "{asks}");
+    }
+}
+
+/// The last result of one that nobody looks at any more would count for ever.
+#[tokio::test]
+async fn one_whose_runtime_ends_is_not_known_any_more() {
+    for (look, state) in [(Look::Up, State::Up), (Look::Down, State::Down)] {
+        for (initial, is_up) in [(Initial::Optimistic, true), (Initial::Pessimistic, false)] {
+            let monitor = monitor(&Script::new(&[look])).initial(initial);
+            let (tell, told) = tokio::sync::oneshot::channel();
+            let other = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = { runtime }.enable_time().build().unwrap();
+                let health = runtime.block_on(async {
+                    let health = monitor.start();
+                    health.wait_for(state).await;
+                    health
+                });
+                tell.send(health).unwrap();
+            });
+            let health = told.await.unwrap();
+
+            other.join().unwrap();
+
+            let status = health.status();
+            assert_eq!(status.state, State::Unknown, "{look:?}");
+            assert_eq!(health.is_up(), is_up, "{initial:?}");
+            assert_eq!(status.next_check, None);
+            assert_eq!(status.reason.unwrap().to_string(), "the monitor has ended");
+            assert_eq!(health.history().last().map(|last| last.from), Some(state));
+        }
     }
 }
