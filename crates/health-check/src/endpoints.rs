@@ -39,7 +39,8 @@ use self::together::All;
 /// | `/startupz` | it has started, and every required [`startup`](Check::startup) check is known to be up |
 /// | `/healthz` | all of that |
 ///
-/// Else 503. Each takes `?verbose` and `?exclude=NAME`, repeatable, and `/readyz/NAME` asks for one check. The text is that of the
+/// Else 503. Each takes `?verbose` and `?exclude=NAME`, repeatable, and `/readyz/NAME` asks for one check, or else for those of a [`tag`](Check::tag) of
+/// that name, with the drain and the start. The text is that of the
 /// [apiserver](https://kubernetes.io/docs/reference/using-api/health-checks/), with `[~]` for a check that is down and not required; `accept` can ask for
 /// `application/health+json` ([draft-inadarei-api-health-check](https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check-06)), or `application/json`, which is
 /// the same, and for `text/html`. `GET` and `HEAD` only. Whoever asks sees names and states; why, since when and until when only whom

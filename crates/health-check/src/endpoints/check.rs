@@ -143,7 +143,7 @@ impl Check {
         self
     }
 
-    /// Adds it to a group by this name, which is the name of a service for gRPC: that service is `SERVING` while each of its required checks is up.
+    /// Adds it to a group by this name: `/readyz/NAME` asks for its checks, and it is the name of a service for gRPC. That service is `SERVING` while each of its required checks is up.
     /// Default: the service of no name alone, which has every check of `/readyz`.
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
         let tag = tag.into();

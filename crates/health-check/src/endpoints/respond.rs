@@ -16,7 +16,7 @@ use crate::State;
 #[derive(Debug, PartialEq)]
 pub(super) struct Asked {
     group: Group,
-    /// One check of the group, or all.
+    /// One check of the group, or those of a tag, or all.
     one: Option<String>,
 }
 
@@ -104,19 +104,22 @@ impl Endpoints {
             found
         };
         let wanted = |name: &str| one.as_ref().is_none_or(|one| one == name);
+        let own = self.own_lines(*group);
+        let checks = || self.checks.iter().filter(|check| group.has(check));
+        let names = checks().map(Check::name);
+        let mut names = names.chain(own.iter().map(|line| &*line.name));
+        // A name counts more than a tag.
+        let tag = one.as_deref().filter(|one| !names.any(|name| name == *one));
+        let has_tag = |check: &Check| check.tags.iter().any(|other| tag == Some(&**other));
+        let is_tag = checks().any(has_tag);
 
         // What is left out is not asked.
         let mut lines = Vec::new();
-        for check in self
-            .checks
-            .iter()
-            .filter(|check| group.has(check) && wanted(check.name()))
-        {
+        for check in checks().filter(|check| wanted(check.name()) || has_tag(check)) {
             let line = is_excluded(check.name()).then(|| excluded_line(check.name()));
             lines.push((check.name().to_owned(), line));
         }
-        let own = self.own_lines(*group);
-        let own = own.into_iter().filter(|line| wanted(&line.name));
+        let own = own.into_iter().filter(|line| is_tag || wanted(&line.name));
         let own: Vec<_> = own
             .map(|line| {
                 if is_excluded(&line.name) {

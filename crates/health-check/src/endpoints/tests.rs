@@ -93,6 +93,56 @@ async fn the_text_is_that_of_the_apiserver() {
 }
 
 #[tokio::test]
+async fn the_checks_of_a_tag_are_a_group() {
+    let check = |name: &str, state| Check::health(name, Health::fixed(state)).tag("orders.v1");
+    let endpoints = Endpoints::new()
+        .required("users", Health::fixed(State::Down))
+        .check(check("db", State::Up))
+        .check(check("cache", State::Down).degraded())
+        .check(check("db2", State::Down).tag("db"))
+        .check(Check::live("loop", || async { Ok(()) }).tag("orders.v1"));
+    for (path, status, body) in [
+        (
+            "/readyz/orders.v1?verbose&exclude=db2",
+            200,
+            "[+]db ok\n[~]cache degraded: reason withheld\n[+]db2 excluded: ok\n[+]shutdown ok\nreadyz check passed\n",
+        ),
+        (
+            "/readyz/orders.v1",
+            503,
+            "[+]db ok\n[~]cache degraded: reason withheld\n[-]db2 failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n",
+        ),
+        (
+            "/livez/orders.v1?verbose",
+            200,
+            "[+]loop ok\nlivez check passed\n",
+        ),
+        ("/readyz/db?verbose", 200, "[+]db ok\nreadyz check passed\n"),
+        ("/startupz/orders.v1", 404, "no such check\n"),
+        ("/readyz/orders", 404, "no such check\n"),
+    ] {
+        assert_eq!(
+            get(&endpoints, path).await,
+            (status, body.to_owned()),
+            "{path}"
+        );
+    }
+
+    endpoints.drain();
+
+    let (status, body) = get(&endpoints, "/readyz/orders.v1?exclude=db2").await;
+    assert!(
+        status == 503 && body.contains("[-]shutdown failed"),
+        "{body}"
+    );
+    assert_eq!(
+        get(&endpoints, "/readyz/db").await.0,
+        200,
+        "one check alone"
+    );
+}
+
+#[tokio::test]
 async fn draining_fails_readiness_and_not_liveness() {
     let endpoints = Endpoints::new();
     assert_eq!(get(&endpoints, "/readyz").await.0, 200);
