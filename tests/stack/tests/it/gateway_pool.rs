@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use portcullis_faulty_upstream::{FaultyUpstream, Plan};
+use portcullis_faulty_upstream::{FaultyUpstream, Plan, Tls};
 
 use crate::gateway::ask;
 use crate::processes::{folder, free_port, gateway, gateway_binary, gateway_with, listening, send};
@@ -120,6 +120,59 @@ async fn several_upstreams_from_one_file_are_one_that_answers() {
         200,
         "no reason to restart it"
     );
+}
+
+/// Probes and calls go over TLS, and the certificate of another name is found by the probes.
+#[tokio::test]
+async fn endpoints_are_probed_over_tls_and_one_of_another_name_is_down() {
+    let (right, wrong) = (
+        Tls::self_signed(["127.0.0.1"]).unwrap(),
+        Tls::self_signed(["elsewhere.example"]).unwrap(),
+    );
+    let trusted = [right.certificate_pem(), wrong.certificate_pem()].concat();
+    let right = FaultyUpstream::builder().tls(right).start().await.unwrap();
+    let wrong = FaultyUpstream::builder().tls(wrong).start().await.unwrap();
+    let admin = free_port();
+    let folder = folder("gateway_tls");
+    let (file, ca) = (folder.join("gateway.yaml"), folder.join("ca.pem"));
+    std::fs::write(&ca, trusted).unwrap();
+    let text = format!(
+        r#"
+admin: {{listen: "127.0.0.1:{admin}"}}
+ca_file: {ca}
+upstreams:
+  panic_threshold: 0
+  endpoints: [{{url: "{right}", name: right}}, {{url: "{wrong}", name: wrong}}]
+stack:
+  health_check: {{path: /__faulty/health, interval: 50ms, initial: pessimistic}}
+  health_endpoints: {{details: true, checks: {{upstream: {{max_age: 0s}}}}}}
+"#,
+        ca = ca.display(),
+        right = right.url(),
+        wrong = wrong.url(),
+    );
+    std::fs::write(&file, text).unwrap();
+    let (_gateway, url) = gateway(&["--config", file.to_str().unwrap()]);
+    listening(admin).await;
+    let report = format!("http://127.0.0.1:{admin}/readyz/upstream?verbose");
+    let known = async {
+        loop {
+            let (status, body) = get(&report).await;
+            if status == 200 && body.contains("tls_certificate_error") {
+                return;
+            }
+        }
+    };
+
+    tokio::time::timeout(Duration::from_secs(30), known)
+        .await
+        .unwrap();
+
+    for call in 0..20 {
+        assert_eq!(get(&format!("{url}/orders/{call}")).await.0, 200, "{call}");
+    }
+    assert_eq!(right.ledger().totals().begun, 20);
+    assert_eq!(wrong.ledger().totals().begun, 0);
 }
 
 /// The mapping of the endpoints is the one that SIGHUP replaces.
