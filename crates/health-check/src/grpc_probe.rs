@@ -1,19 +1,15 @@
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use portcullis_gateway_error::{ErrorKind, Failure, GrpcCode, classify_response, is_grpc};
 
-use crate::grpc_client::GrpcClient;
 use crate::grpc_watch::GrpcWatch;
 use crate::health_proto::{CHECK, Malformed, Messages, ServingStatus, encode_request};
-use crate::{Probe, ProbeError};
+use crate::{Probe, ProbeBody, ProbeClient, ProbeError};
 
 /// A probe that calls `Check` of [`grpc.health.v1`](https://github.com/grpc/grpc/blob/master/doc/health-checking.md) over any tower client that speaks HTTP/2.
 ///
@@ -42,10 +38,6 @@ pub struct GrpcProbe<C> {
     unimplemented_is_up: bool,
     timeout: Option<Duration>,
 }
-
-/// The request body of a [`GrpcProbe`]: one message.
-#[derive(Clone, Debug, Default)]
-pub struct GrpcProbeBody(Option<Bytes>);
 
 /// The answer to a call, message by message.
 pub(crate) struct Answers<B> {
@@ -103,9 +95,9 @@ impl<C> GrpcProbe<C> {
         GrpcWatch::new(self)
     }
 
-    fn request(&self, path: &'static str) -> Request<GrpcProbeBody> {
+    fn request(&self, path: &'static str) -> Request<ProbeBody> {
         let message = encode_request(&self.service);
-        let mut request = Request::new(GrpcProbeBody(Some(message)));
+        let mut request = Request::new(ProbeBody::of(message));
         *request.method_mut() = Method::POST;
         *request.version_mut() = http::Version::HTTP_2;
         let mut parts = self.upstream.clone().into_parts();
@@ -126,7 +118,7 @@ impl<C> GrpcProbe<C> {
     /// Calls a method.
     pub(crate) async fn call(&self, path: &'static str) -> Result<Answers<C::ResponseBody>, Ended>
     where
-        C: GrpcClient,
+        C: ProbeClient,
     {
         let response = self.client.ask(self.request(path)).await;
         let response = response.map_err(Ended::Failed)?;
@@ -160,7 +152,7 @@ impl<C> GrpcProbe<C> {
     }
 }
 
-impl<C: GrpcClient> Probe for GrpcProbe<C> {
+impl<C: ProbeClient> Probe for GrpcProbe<C> {
     async fn probe(&self) -> Result<(), ProbeError> {
         let look = async {
             let mut answers = self.call(CHECK).await?;
@@ -256,27 +248,4 @@ impl Ended {
 
 fn failed(code: GrpcCode, details: &str) -> ProbeError {
     ProbeError::new(Failure::answered_grpc(StatusCode::OK, code), details)
-}
-
-// === impl GrpcProbeBody ===
-
-impl Body for GrpcProbeBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|message| Ok(Frame::data(message))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let length = self.0.as_ref().map_or(0, Bytes::len);
-        SizeHint::with_exact(length.try_into().unwrap_or(u64::MAX))
-    }
 }

@@ -5,12 +5,11 @@ use portcullis_gateway_error::{Chance, ErrorKind};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::grpc_client::GrpcClient;
 use crate::grpc_probe::{Ended, judge};
 use crate::health_proto::WATCH;
 use crate::settings::LONGEST;
 use crate::shared::{End, Shared};
-use crate::{GrpcProbe, Health, Probe, ProbeError, Settings, State, monitor};
+use crate::{GrpcProbe, Health, Probe, ProbeClient, ProbeError, Settings, State, monitor};
 
 /// Follows the state of a gRPC service through one `Watch` that stays open, in one background task: what the server says counts at once, without thresholds.
 ///
@@ -57,7 +56,7 @@ impl<C> GrpcWatch<C> {
     #[must_use = "dropping the handle ends the watch"]
     pub fn start(self) -> Health
     where
-        C: GrpcClient,
+        C: ProbeClient,
     {
         let limit = Probe::timeout(&self.probe).unwrap_or(self.settings.timeout);
         let shared = Shared::new(self.name, self.settings.initial)
@@ -69,7 +68,7 @@ impl<C> GrpcWatch<C> {
     }
 }
 
-async fn run<C: GrpcClient>(probe: GrpcProbe<C>, settings: Settings, shared: Arc<Shared>) {
+async fn run<C: ProbeClient>(probe: GrpcProbe<C>, settings: Settings, shared: Arc<Shared>) {
     let _end = End::of(&shared);
     let random = Chance::new(settings.seed);
     let limit = Probe::timeout(&probe).unwrap_or(settings.timeout);
@@ -118,7 +117,7 @@ async fn run<C: GrpcClient>(probe: GrpcProbe<C>, settings: Settings, shared: Arc
 }
 
 /// Turns the state with each message, until the stream ends.
-async fn follow<C: GrpcClient>(
+async fn follow<C: ProbeClient>(
     probe: &GrpcProbe<C>,
     limit: Duration,
     shared: &Shared,

@@ -1,21 +1,12 @@
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::ops::RangeInclusive;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::response::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
-use http_body::{Body, Frame, SizeHint};
-use portcullis_gateway_error::{
-    Classify, DefaultClassifier, ErrorKind, Failure, classify_response,
-};
-use tower_service::Service;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use portcullis_gateway_error::{ErrorKind, Failure, classify_response};
 
 use crate::read::{Read, read};
-use crate::{Pattern, Probe, ProbeError};
+use crate::{Pattern, Probe, ProbeBody, ProbeClient, ProbeError};
 
 /// A probe that sends one HTTP request over any tower client and looks at the status of the answer, and at its body where that is asked.
 ///
@@ -49,10 +40,6 @@ pub struct HttpProbe<C> {
     max_body: usize,
     timeout: Option<Duration>,
 }
-
-/// The request body of a probe: none.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ProbeBody(());
 
 /// How much of an answer is read so that its connection can be used again.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -154,7 +141,7 @@ impl<C> HttpProbe<C> {
     }
 
     fn request(&self) -> Request<ProbeBody> {
-        let mut request = Request::new(ProbeBody(()));
+        let mut request = Request::new(ProbeBody::default());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
@@ -216,24 +203,9 @@ impl<C> HttpProbe<C> {
     }
 }
 
-impl<C, ResBody> Probe for HttpProbe<C>
-where
-    C: Service<Request<ProbeBody>, Response = Response<ResBody>> + Clone + Send + Sync + 'static,
-    C::Error: Send,
-    C::Future: Send,
-    DefaultClassifier: Classify<C::Error>,
-    ResBody: Body + Send,
-    ResBody::Data: Send,
-    ResBody::Error: Send,
-{
+impl<C: ProbeClient> Probe for HttpProbe<C> {
     async fn probe(&self) -> Result<(), ProbeError> {
-        let failed = |error: C::Error| {
-            let details = DefaultClassifier.describe_error(&error);
-            ProbeError::new(DefaultClassifier.classify_error(&error), details)
-        };
-        let mut client = self.client.clone();
-        poll_fn(|cx| client.poll_ready(cx)).await.map_err(failed)?;
-        let response = client.call(self.request()).await.map_err(failed)?;
+        let response = self.client.ask(self.request()).await?;
 
         let (head, body) = response.into_parts();
         let read = read(body, self.max_body, self.body.is_some()).await;
@@ -242,27 +214,5 @@ where
 
     fn timeout(&self) -> Option<Duration> {
         self.timeout
-    }
-}
-
-// === impl ProbeBody ===
-
-impl Body for ProbeBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(0)
     }
 }

@@ -9,7 +9,7 @@ use portcullis_gateway_error::{DefaultClassifier, InvalidConfig};
 use super::{Config, PoolConfig};
 use crate::{
     Health, HealthCheckLayer, HttpProbe, Member, Monitor, OutlierDetection, Outliers, Pool,
-    PoolSettings, Probe, ProbeLimit, Resolve, Settings, State, TcpProbe,
+    PoolSettings, Probe, ProbeClient, ProbeLimit, Resolve, Settings, State, TcpProbe,
 };
 
 /// Where the calls to one endpoint go: what its client is made of.
@@ -167,8 +167,7 @@ impl<C: Clone> Watcher<C> {
 
 impl<C> Watcher<C>
 where
-    C: Clone,
-    HttpProbe<C>: Probe,
+    C: ProbeClient,
 {
     /// Starts what the settings say for this endpoint, whose name the logs say.
     ///
@@ -194,8 +193,7 @@ where
 
 impl<C> Looks<C>
 where
-    C: Clone,
-    HttpProbe<C>: Probe,
+    C: ProbeClient,
 {
     fn start(&self, target: &Target, name: &str, settings: &Settings) -> Health {
         fn start<P: Probe>(probe: P, name: &str, settings: &Settings) -> Health {
@@ -232,8 +230,7 @@ impl Config {
     /// Outside a tokio runtime.
     pub fn start<C>(&self, client: C, upstream: &str) -> Result<Health, InvalidConfig>
     where
-        C: Clone,
-        HttpProbe<C>: Probe,
+        C: ProbeClient,
     {
         let watcher = Watcher::new(self, client)?;
         let target = upstream.parse().ok().and_then(Target::new);
@@ -289,8 +286,7 @@ impl PoolConfig {
         mut make: impl FnMut(&Target) -> S,
     ) -> Result<Pool<S>, InvalidConfig>
     where
-        C: Clone,
-        HttpProbe<C>: Probe,
+        C: ProbeClient,
     {
         let pool = PoolSettings::try_from(self)?.pool();
         let watcher = watcher.map(|watcher| watcher.of(&pool));
@@ -322,8 +318,7 @@ impl PoolConfig {
     ) -> Result<(), InvalidConfig>
     where
         S: Send + Sync + 'static,
-        C: Clone + Send + 'static,
-        HttpProbe<C>: Probe,
+        C: ProbeClient,
         R: Resolve + Clone,
         M: FnMut(&Target) -> S + Clone + Send + 'static,
     {

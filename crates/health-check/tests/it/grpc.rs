@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use portcullis_health_check::{Check, Endpoints, GrpcProbe, GrpcProbeBody, State};
+use portcullis_health_check::{Check, Endpoints, GrpcProbe, ProbeBody, State};
 use tokio::time::Instant;
 use tower::{ServiceExt, service_fn};
 
@@ -142,7 +142,7 @@ fn server(
     calls: Arc<AtomicU32>,
     answer: fn() -> Option<Response<Full<Bytes>>>,
 ) -> impl tower::Service<
-    Request<GrpcProbeBody>,
+    Request<ProbeBody>,
     Response = Answer,
     Error = std::io::Error,
     Future = Answering,

@@ -4,7 +4,7 @@ use portcullis_gateway_error::{DefaultClassifier, InvalidConfig};
 #[cfg(feature = "dns")]
 use portcullis_health_check::DnsResolver;
 use portcullis_health_check::{
-    Check, Endpoints, Health, HealthCheckLayer, HttpProbe, Pool, PoolConfig, Probe, Resolve, State,
+    Check, Endpoints, Health, HealthCheckLayer, Pool, PoolConfig, ProbeClient, Resolve, State,
     Target, Watcher,
 };
 
@@ -30,8 +30,7 @@ impl Config {
     /// Outside a tokio runtime.
     pub fn health<C>(&self, probes: C, upstream: &str) -> Result<Health, InvalidConfig>
     where
-        C: Clone,
-        HttpProbe<C>: Probe,
+        C: ProbeClient,
     {
         match &self.health_check {
             None => Ok(Health::fixed(State::Up)),
@@ -111,8 +110,7 @@ impl Config {
     pub fn pool<S, C, M>(&self, probes: C, make: M) -> Result<Option<Pool<S>>, InvalidConfig>
     where
         S: Send + Sync + 'static,
-        C: Clone + Send + 'static,
-        HttpProbe<C>: Probe,
+        C: ProbeClient,
         M: Fn(&Target) -> S + Clone + Send + 'static,
     {
         let Some(listed) = self.listed(probes, &make)? else {
@@ -148,8 +146,7 @@ impl Config {
     where
         R: Resolve + Clone,
         S: Send + Sync + 'static,
-        C: Clone + Send + 'static,
-        HttpProbe<C>: Probe,
+        C: ProbeClient,
         M: Fn(&Target) -> S + Clone + Send + 'static,
     {
         let Some(listed) = self.listed(probes, &make)? else {
@@ -177,8 +174,7 @@ impl Config {
         make: impl Fn(&Target) -> S,
     ) -> Result<Option<Listed<'_, S, C>>, InvalidConfig>
     where
-        C: Clone,
-        HttpProbe<C>: Probe,
+        C: ProbeClient,
     {
         let Some(config) = &self.pool else {
             return Ok(None);
@@ -200,8 +196,7 @@ impl Config {
 impl<S, C> Listed<'_, S, C>
 where
     S: Send + Sync + 'static,
-    C: Clone + Send + 'static,
-    HttpProbe<C>: Probe,
+    C: ProbeClient,
 {
     fn follow<R, M>(&self, resolver: &R, make: &M) -> Result<(), InvalidConfig>
     where

@@ -14,7 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use portcullis::gateway_error::ErrorKind;
 use portcullis::health_check::{
-    Check, Endpoints, EndpointsLayer, GrpcProbe, GrpcProbeBody, Health, Monitor, Probe, ProbeError,
+    Check, Endpoints, EndpointsLayer, GrpcProbe, Health, Monitor, Probe, ProbeBody, ProbeError,
     State,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -138,7 +138,7 @@ async fn one_port_serves_kubernetes_grpc_and_the_service_itself() {
     server.abort();
 }
 
-fn probe(address: SocketAddr) -> GrpcProbe<Client<HttpConnector, GrpcProbeBody>> {
+fn probe(address: SocketAddr) -> GrpcProbe<Client<HttpConnector, ProbeBody>> {
     let client = Protocol::Http2.client();
     GrpcProbe::new(client, format!("http://{address}").parse().unwrap())
 }
