@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use http::Uri;
 use portcullis_gateway_error::InvalidConfig;
 use serde::Deserialize;
 
@@ -15,6 +16,7 @@ use crate::{Initial, OutlierDetection, Settings};
 
 mod endpoints;
 mod gate;
+mod grpc_probe;
 mod outliers;
 mod pool;
 mod probe;
@@ -25,6 +27,7 @@ mod status_page;
 
 pub use self::endpoints::{CheckConfig, EndpointsConfig};
 pub use self::gate::{GateConfig, ModeConfig};
+pub use self::grpc_probe::GrpcProbeConfig;
 pub use self::outliers::{
     EnforcingConfig, FailurePercentageConfig, OutlierDetectionConfig, SuccessRateConfig,
 };
@@ -64,6 +67,8 @@ pub struct Config {
     pub max_body: usize,
     /// A probe over TCP in place of that. See [`Config::tcp_probe`].
     pub tcp: Option<TcpProbeConfig>,
+    /// A probe by `grpc.health.v1` in place of that, over a client that speaks HTTP/2. See [`Config::grpc_probe`].
+    pub grpc: Option<GrpcProbeConfig>,
     /// See [`Monitor::interval`](crate::Monitor::interval).
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
@@ -153,6 +158,7 @@ impl Default for Config {
             body: None,
             max_body: MAX_BODY_BYTES,
             tcp: None,
+            grpc: None,
             interval: settings.interval,
             unhealthy_interval: settings.unhealthy_interval,
             healthy_edge_interval: settings.healthy_edge_interval,
@@ -226,6 +232,7 @@ impl TryFrom<&Config> for Settings {
             .mode()
             .map_err(|mistake| mistake.within("gate"))?;
         let _checked = config.tcp_probe("")?;
+        let _checked = config.grpc_probe((), Uri::default())?;
         if let Some(outliers) = &config.outlier_detection {
             let _checked = OutlierDetection::try_from(outliers)
                 .map_err(|mistake| mistake.within("outlier_detection"))?;

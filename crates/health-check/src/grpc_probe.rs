@@ -71,6 +71,13 @@ impl<C> GrpcProbe<C> {
         }
     }
 
+    /// The same, of another upstream.
+    #[cfg(feature = "config")]
+    pub(crate) fn to(mut self, upstream: Uri) -> Self {
+        self.upstream = upstream;
+        self
+    }
+
     /// Replaces the service that is asked for. Default: none, which is the whole server.
     pub fn service(mut self, name: impl Into<Arc<str>>) -> Self {
         self.service = name.into();

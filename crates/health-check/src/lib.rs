@@ -158,9 +158,9 @@ pub use crate::config::StatusPageConfig;
 #[cfg(feature = "config")]
 pub use crate::config::{
     BalancingConfig, CheckConfig, Config, EndpointConfig, EndpointsConfig, EnforcingConfig,
-    FailurePercentageConfig, GateConfig, InitialConfig, ModeConfig, OutlierDetectionConfig,
-    PatternConfig, PoolConfig, ResolutionConfig, SlowStartConfig, SuccessRateConfig, Target,
-    TcpProbeConfig, Watcher,
+    FailurePercentageConfig, GateConfig, GrpcProbeConfig, InitialConfig, ModeConfig,
+    OutlierDetectionConfig, PatternConfig, PoolConfig, ResolutionConfig, SlowStartConfig,
+    SuccessRateConfig, Target, TcpProbeConfig, Watcher,
 };
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};

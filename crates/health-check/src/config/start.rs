@@ -8,8 +8,8 @@ use portcullis_gateway_error::{DefaultClassifier, InvalidConfig};
 
 use super::{Config, PoolConfig};
 use crate::{
-    Health, HealthCheckLayer, HttpProbe, Member, Monitor, OutlierDetection, Outliers, Pool,
-    PoolSettings, Probe, ProbeClient, ProbeLimit, Resolve, Settings, State, TcpProbe,
+    GrpcProbe, Health, HealthCheckLayer, HttpProbe, Member, Monitor, OutlierDetection, Outliers,
+    Pool, PoolSettings, Probe, ProbeClient, ProbeLimit, Resolve, Settings, State, TcpProbe,
 };
 
 /// Where the calls to one endpoint go: what its client is made of.
@@ -54,6 +54,11 @@ enum Looks<C> {
         named: bool,
     },
     Tcp(TcpProbe),
+    Grpc {
+        /// Its upstream is another one for each endpoint.
+        probe: GrpcProbe<C>,
+        watch: bool,
+    },
 }
 
 // === impl Target ===
@@ -129,11 +134,14 @@ impl<C: Clone> Watcher<C> {
     /// With a section `outlier_detection`, outside a tokio runtime.
     pub fn new(config: &Config, client: C) -> Result<Self, InvalidConfig> {
         let settings = Settings::try_from(config)?;
+        let grpc = config.grpc_probe(client.clone(), Uri::default())?;
         let probe = config.probe(client, "http://upstream")?;
-        let probe = match config.tcp_probe("upstream")? {
+        let watch = config.grpc.as_ref().is_some_and(|grpc| grpc.watch);
+        let probe = match (config.tcp_probe("upstream")?, grpc) {
             _ if config.passive_only => None,
-            Some(probe) => Some(Looks::Tcp(probe)),
-            None => Some(Looks::Http {
+            (Some(probe), _) => Some(Looks::Tcp(probe)),
+            (None, Some(probe)) => Some(Looks::Grpc { probe, watch }),
+            (None, None) => Some(Looks::Http {
                 probe,
                 path: config.path.clone(),
                 named: config.host.is_some(),
@@ -204,6 +212,14 @@ where
         }
         match self {
             Self::Tcp(probe) => start(probe.clone().to(target.address()), name, settings),
+            Self::Grpc { probe, watch } => {
+                let probe = probe.clone().to(target.url.clone());
+                if *watch {
+                    let watch = probe.watch().name(name).settings(settings.clone());
+                    return watch.start();
+                }
+                start(probe, name, settings)
+            }
             Self::Http { probe, path, named } => {
                 let probe = probe.clone().to(target.at(path));
                 let host = HeaderValue::from_str(target.host.as_str()).ok();
@@ -220,7 +236,7 @@ where
 // === impl Config ===
 
 impl Config {
-    /// Starts the monitor of an upstream, `http://10.0.0.7:8080`, with probes over this client, or over TCP where there is a section `tcp`.
+    /// Starts the monitor of an upstream, `http://10.0.0.7:8080`, with probes over this client, or over TCP or by gRPC where there is a section `tcp` or `grpc`.
     /// Where only calls show whether it is up, it is a health that never changes.
     ///
     /// # Errors
@@ -235,7 +251,7 @@ impl Config {
         let watcher = Watcher::new(self, client)?;
         let target = upstream.parse().ok().and_then(Target::new);
         // Over HTTP a path is added, which without a scheme no URL can have; over TCP a host and its port will do.
-        let over_http = matches!(watcher.probe, Some(Looks::Http { .. }));
+        let over_http = matches!(watcher.probe, Some(Looks::Http { .. } | Looks::Grpc { .. }));
         let is_usable = |target: &Target| {
             !over_http || matches!(target.url.scheme_str(), Some("http" | "https"))
         };

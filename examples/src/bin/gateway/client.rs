@@ -8,9 +8,12 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use portcullis::health_check::ProbeBody;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+
+pub(crate) type Probes = Client<HttpsConnector<HttpConnector>, ProbeBody>;
 
 /// Makes the connector; the error is for the person who starts the gateway.
 pub(crate) fn connector(
@@ -49,6 +52,13 @@ where
     B::Data: Send,
 {
     Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// The client of probes: HTTP/2 from the first byte where they are gRPC, which is nothing else.
+pub(crate) fn probe_client(connector: HttpsConnector<HttpConnector>, grpc: bool) -> Probes {
+    Client::builder(TokioExecutor::new())
+        .http2_only(grpc)
+        .build(connector)
 }
 
 fn tls(

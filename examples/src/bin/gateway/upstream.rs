@@ -7,13 +7,13 @@ use http::StatusCode;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use portcullis::Stack;
-use portcullis::health_check::{Check, Config, ProbeBody, StatusPage, Target};
+use portcullis::health_check::{Check, Config, StatusPage, Target};
 use portcullis_faulty_upstream::{FaultyUpstream, Plan};
 use tower::ServiceBuilder;
 use tower::util::MapRequest;
 
 use crate::chats;
-use crate::client::client;
+use crate::client::{Probes, client, probe_client};
 use crate::config::{Settings, UPSTREAM};
 use crate::forward::{self, Upstream};
 
@@ -93,7 +93,7 @@ impl Behind {
         upstream: Upstream,
     ) -> Result<Self, String> {
         let name = upstream.url();
-        let probes = client::<ProbeBody>(connector.clone());
+        let probes = probes(config, connector.clone());
         let health = config.health(probes, &name);
         let health = health.map_err(|mistake| mistake.to_string())?;
         let gate = config
@@ -116,7 +116,7 @@ impl Behind {
     }
 
     fn several(settings: &Settings, stack: &Stack, connector: Connector) -> Result<Self, String> {
-        let probes = client::<ProbeBody>(connector.clone());
+        let probes = probes(&settings.config, connector.clone());
         let (calls, mapped) = (client(connector), stack.clone());
         // Each attempt is addressed anew: it may go elsewhere than the one before.
         let make = move |target: &Target| {
@@ -146,6 +146,14 @@ impl Behind {
             embedded: None,
         })
     }
+}
+
+fn probes(config: &portcullis::Config, connector: Connector) -> Probes {
+    let health_check = config.health_check.as_ref();
+    probe_client(
+        connector,
+        health_check.is_some_and(|config| config.grpc.is_some()),
+    )
 }
 
 /// Where chats are, beside an upstream.

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use axum::Router;
 use http::{Method, StatusCode};
+use portcullis::health_check::{Check, Endpoints, EndpointsLayer, Health, Override, State};
 use portcullis_faulty_upstream::{FaultyUpstream, Plan, Tls};
+use tokio::net::TcpListener;
 
 use crate::gateway::ask;
 use crate::processes::{folder, free_port, gateway, gateway_binary, gateway_with, listening, send};
@@ -173,6 +176,38 @@ stack:
     }
     assert_eq!(right.ledger().totals().begun, 20);
     assert_eq!(wrong.ledger().totals().begun, 0);
+}
+
+/// The endpoints say their health by gRPC, on a stream that stays open.
+#[tokio::test]
+async fn endpoints_are_watched_by_grpc() {
+    let health = Health::fixed(State::Up);
+    let endpoints = Endpoints::new().check(Check::health("db", health.clone()).tag("orders.v1"));
+    let app = Router::new()
+        .fallback(axum::routing::get(async || "well"))
+        .layer(EndpointsLayer::new(endpoints));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, app).into_future());
+    let file = folder("gateway_grpc").join("gateway.yaml");
+    let text = format!(
+        "upstreams: {{panic_threshold: 0, endpoints: [{{url: \"http://{upstream}\"}}]}}\n\
+         stack:\n  health_check: {{initial: pessimistic, grpc: {{service: orders.v1, watch: true}}}}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let (_gateway, url) = gateway(&["--config", file.to_str().unwrap()]);
+    let until = async |expected: u16| {
+        let wait = async { while get(&url).await.0 != expected {} };
+        tokio::time::timeout(Duration::from_secs(30), wait)
+            .await
+            .unwrap();
+    };
+
+    until(200).await;
+    health.force(Override::Down);
+    until(503).await;
+    health.release();
+    until(200).await;
 }
 
 /// The mapping of the endpoints is the one that SIGHUP replaces.

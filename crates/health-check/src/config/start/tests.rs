@@ -253,6 +253,38 @@ async fn one_upstream_has_its_monitor_and_its_gate() {
     assert_eq!(tcp.start(client, "orders:80").unwrap().name(), "orders:80");
 }
 
+#[tokio::test(start_paused = true)]
+async fn by_grpc_each_endpoint_is_asked_and_watched_where_that_was_said() {
+    for (watch, methods) in [(false, &["Check"][..]), (true, &["Watch", "Check"])] {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let client = {
+            let asked = Arc::clone(&asked);
+            service_fn(move |request: Request<ProbeBody>| {
+                asked.lock().unwrap().push(request.uri().to_string());
+                // A server without the health service.
+                let response = Response::builder()
+                    .header("content-type", "application/grpc")
+                    .header("grpc-status", "12");
+                std::future::ready(Answer::Ok(response.body(Body::default()).unwrap()))
+            })
+        };
+        let config = pool(json!({"panic_threshold": 0, "endpoints": [{"url": "http://a:1"}]}));
+        let grpc = json!({"watch": watch, "unimplemented_is_up": true});
+        let health = health(json!({"initial": "pessimistic", "grpc": grpc}));
+        let watcher = Watcher::new(&health, client.clone()).unwrap();
+
+        let pool = config.pool(Some(&watcher), |_| ()).unwrap();
+        settle().await;
+
+        assert!(pool.members()[0].usable, "{watch}");
+        let at = |method: &&str| format!("http://a:1/grpc.health.v1.Health/{method}");
+        let expected: Vec<_> = methods.iter().map(at).collect();
+        assert_eq!(*asked.lock().unwrap(), expected);
+        let mistake = health.start(client, "a:1").unwrap_err();
+        assert_eq!(mistake.to_string(), "must be a URL, is \"a:1\"");
+    }
+}
+
 #[tokio::test]
 async fn over_tcp_each_endpoint_is_asked_at_its_port() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
