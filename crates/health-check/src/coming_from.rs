@@ -57,7 +57,7 @@
 //! | `initial_jitter` (0), `initialDelaySeconds` (K, 0) | `initial_jitter` (0), `initial_delay` (0) | a call that waits for the first result ends them |
 //! | `timeout`, `timeoutSeconds` (K, 1 s) | `timeout` (1 s) | that of a probe itself counts more |
 //! | `healthy_threshold`, `rise` (H, 2), `successThreshold` (K, 1) | `rise` (2) | the first result of all decides alone, as in Envoy |
-//! | `unhealthy_threshold`, `fall` (H, 3), `failureThreshold` (K, 3) | `fall` (3) | in a row |
+//! | `unhealthy_threshold`, `fall` (H, 3), `failureThreshold` (K, 3) | `fall` (3) | in a row, and for at least `max_time_in_error` (0) |
 //! | `unhealthy_interval`, `downinter` (H) | `unhealthy_interval` | |
 //! | `unhealthy_edge_interval`, `healthy_edge_interval` | the same | once, right after the turn |
 //! | `fastinter` (H) | `changing_interval` | while results speak against the state |

@@ -113,6 +113,9 @@ pub struct Config {
     pub rise: u32,
     /// See [`Monitor::fall`](crate::Monitor::fall).
     pub fall: u32,
+    /// See [`Monitor::max_time_in_error`](crate::Monitor::max_time_in_error).
+    #[serde(with = "humantime_serde")]
+    pub max_time_in_error: Duration,
     /// See [`Monitor::initial`](crate::Monitor::initial): `optimistic`, `pessimistic`, `fully_up`, `fully_down` or `wait_for_first`.
     pub initial: InitialConfig,
     /// What the gate does while the upstream is down.
@@ -175,6 +178,7 @@ impl Default for Config {
             timeout: settings.timeout,
             rise: settings.thresholds.rise.get(),
             fall: settings.thresholds.fall.get(),
+            max_time_in_error: settings.thresholds.max_time_in_error,
             initial: InitialConfig::Optimistic,
             gate: GateConfig::default(),
             outlier_detection: None,
@@ -209,6 +213,7 @@ impl TryFrom<&Config> for Settings {
             ("initial_delay", config.initial_delay),
             ("initial_jitter", config.initial_jitter),
             ("interval_jitter", config.interval_jitter),
+            ("max_time_in_error", config.max_time_in_error),
         ] {
             at_most_a_day(field, duration)?;
         }
@@ -266,6 +271,7 @@ impl TryFrom<&Config> for Settings {
             thresholds: Thresholds {
                 rise: count("rise", config.rise)?,
                 fall: count("fall", config.fall)?,
+                max_time_in_error: config.max_time_in_error,
             },
             initial,
             probe_limit: None,
@@ -300,6 +306,7 @@ mod tests {
             "timeout": "300ms", "rise": 4, "fall": 5, "initial": "wait_for_first", "on_demand": "10s", "unhealthy_interval": "3s",
             "healthy_edge_interval": "4s", "unhealthy_edge_interval": "5s", "changing_interval": "6s", "no_traffic_interval": "7s", "initial_jitter": "8s", "history": 9,
             "no_traffic_healthy_interval": "11s", "initial_delay": "12s", "interval_jitter": "13s",
+            "max_time_in_error": "14s",
         }));
 
         let probe = HttpProbe::new((), "http://a:1/healthz".parse().unwrap())
@@ -317,6 +324,7 @@ mod tests {
             .initial_delay(Duration::from_secs(12))
             .initial_jitter(Duration::from_secs(8))
             .interval_jitter(Duration::from_secs(13))
+            .max_time_in_error(Duration::from_secs(14))
             .history(9)
             .jitter(0.5)
             .timeout(Duration::from_millis(300))
@@ -452,6 +460,7 @@ mod tests {
             "initial_delay",
             "initial_jitter",
             "interval_jitter",
+            "max_time_in_error",
         ] {
             let expected = format!("{field}: must be at most 24h, is 86401s");
             assert_eq!(mistake(json!({ field: "24h 1s" })), expected);

@@ -109,7 +109,7 @@ impl<P: Probe> Monitor<P> {
     /// Default: a task probes in the background. At least 1 ms and at most a day. There is no task then, and no call waits while it is not that old.
     ///
     /// All callers wait for one probe, at a gate of any mode but [`Observe`](crate::Mode::Observe), in a pool where no other endpoint may be called, or by [`Health::fresh`]; who is dropped leaves it to the others.
-    /// Its result decides alone, as those before it are too old: [`rise`](Self::rise) and [`fall`](Self::fall) do not count, and of the intervals only
+    /// Its result decides alone, as those before it are too old: [`rise`](Self::rise), [`fall`](Self::fall) and [`max_time_in_error`](Self::max_time_in_error) do not count, and of the intervals only
     /// [`unhealthy_interval`](Self::unhealthy_interval), which replaces this while the state is down.
     pub const fn on_demand(mut self, max_age: Duration) -> Self {
         self.settings.on_demand = Some(max_age);
@@ -171,6 +171,14 @@ impl<P: Probe> Monitor<P> {
     /// Replaces how many failures in a row turn the state down. Default: 3.
     pub const fn fall(mut self, failures: NonZeroU32) -> Self {
         self.settings.thresholds.fall = failures;
+        self
+    }
+
+    /// Replaces for how long probes must have failed, from the first of those in a row to the last, before the state turns down; as many failures as [`fall`](Self::fall) says
+    /// must have come, too. Default: zero, so that their number decides alone; at most a day. One that is [decisive](ProbeError::decisive) is enough, and so is the first
+    /// result of all. Source: `MaxTimeInError` of [alexliesenfeld/health](https://github.com/alexliesenfeld/health).
+    pub const fn max_time_in_error(mut self, time: Duration) -> Self {
+        self.settings.thresholds.max_time_in_error = time;
         self
     }
 
@@ -248,12 +256,8 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
             shared.degrade(degraded.clone());
         }
         let success = result.is_ok();
-        let thresholds = if result.as_ref().is_err_and(ProbeError::is_decisive) {
-            settings.thresholds.at_once()
-        } else {
-            settings.thresholds
-        };
-        let turned = judge.observe(success, thresholds);
+        let error = result.as_ref().err();
+        let turned = judge.take(error, settings.thresholds, Instant::now());
         if let Some(state) = turned {
             shared.turn(state, result.err());
         }

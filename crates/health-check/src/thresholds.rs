@@ -1,6 +1,9 @@
 use std::num::NonZeroU32;
+use std::time::Duration;
 
-use crate::{Initial, State};
+use tokio::time::Instant;
+
+use crate::{Initial, ProbeError, State};
 
 /// How many results in a row turn the state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -9,6 +12,8 @@ pub(crate) struct Thresholds {
     pub(crate) rise: NonZeroU32,
     /// Failures in a row that turn it down.
     pub(crate) fall: NonZeroU32,
+    /// The time from the first of these to the last that turns it down.
+    pub(crate) max_time_in_error: Duration,
 }
 
 /// The state, and the results in a row that speak against it.
@@ -18,6 +23,8 @@ pub(crate) struct Judge {
     against: u32,
     /// What the first results need to speak against as if it were known.
     assumed: State,
+    /// When the first of the failures in a row was, up to the last result; `None` where that was good.
+    failing_since: Option<Instant>,
 }
 
 // === impl Thresholds ===
@@ -27,10 +34,11 @@ impl Thresholds {
     pub(crate) const NONE: Self = Self {
         rise: NonZeroU32::MIN,
         fall: NonZeroU32::MIN,
+        max_time_in_error: Duration::ZERO,
     };
 
     /// The same, where one failure is enough.
-    pub(crate) const fn at_once(self) -> Self {
+    const fn at_once(self) -> Self {
         Self {
             fall: NonZeroU32::MIN,
             ..self
@@ -38,7 +46,7 @@ impl Thresholds {
     }
 
     /// The same, where no failure is enough yet; each is counted.
-    pub(crate) const fn not_yet(self) -> Self {
+    const fn not_yet(self) -> Self {
         Self {
             fall: NonZeroU32::MAX,
             ..self
@@ -52,6 +60,7 @@ impl Default for Thresholds {
         Self {
             rise: NonZeroU32::MIN.saturating_add(1),
             fall: NonZeroU32::MIN.saturating_add(2),
+            max_time_in_error: Duration::ZERO,
         }
     }
 }
@@ -64,6 +73,7 @@ impl Judge {
             state: State::Unknown,
             against: 0,
             assumed: State::Unknown,
+            failing_since: None,
         }
     }
 
@@ -90,8 +100,28 @@ impl Judge {
         self.against > 0
     }
 
+    /// Takes the result of a probe that has ended now; returns the new state if it turned. One failure that is decisive is enough, however long it lasts.
+    pub(crate) fn take(
+        &mut self,
+        error: Option<&ProbeError>,
+        thresholds: Thresholds,
+        now: Instant,
+    ) -> Option<State> {
+        self.failing_since = error.map(|_| self.failing_since.unwrap_or(now));
+        let first = self.failing_since.unwrap_or(now);
+        let in_error = now.saturating_duration_since(first);
+        let thresholds = if error.is_some_and(ProbeError::is_decisive) {
+            thresholds.at_once()
+        } else if in_error < thresholds.max_time_in_error {
+            thresholds.not_yet()
+        } else {
+            thresholds
+        };
+        self.observe(error.is_none(), thresholds)
+    }
+
     /// Takes one result; returns the new state if it turned. The first result of all decides at once, as Envoy has it, unless something was assumed that it speaks against.
-    pub(crate) fn observe(&mut self, success: bool, thresholds: Thresholds) -> Option<State> {
+    fn observe(&mut self, success: bool, thresholds: Thresholds) -> Option<State> {
         let (result, needed) = if success {
             (State::Up, thresholds.rise)
         } else {
@@ -129,6 +159,7 @@ mod tests {
         Thresholds {
             rise: NonZeroU32::new(rise).unwrap(),
             fall: NonZeroU32::new(fall).unwrap(),
+            max_time_in_error: Duration::ZERO,
         }
     }
 

@@ -37,7 +37,8 @@ pub struct EndpointsConfig {
     pub checks: BTreeMap<String, CheckConfig>,
 }
 
-/// The serde form of a [`Check`]: what is not said is as the code made it.
+/// The serde form of a [`Check`]: what is not said is as the code made it. What is of a probe, its age and how its results are counted, cannot be said of a
+/// [`Check::health`], where the monitor's settings say it.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -93,17 +94,18 @@ impl EndpointsConfig {
             endpoints = endpoints.version(version.as_str());
         }
         let checks: Vec<_> = checks.into_iter().collect();
-        let is_there = |name: &String| checks.iter().any(|check| check.name() == name);
-        if let Some(index) = self.exclude.iter().position(|name| !is_there(name)) {
+        let find = |name: &String| checks.iter().find(|check| check.name() == name);
+        let is_missing = |name| find(name).is_none();
+        if let Some(index) = self.exclude.iter().position(is_missing) {
             let mistake = InvalidConfig::whole("no such check");
             return Err(mistake.within_index(index).within("exclude"));
         }
         for (name, config) in &self.checks {
             let within = |mistake: InvalidConfig| mistake.within(name.clone()).within("checks");
-            if !is_there(name) {
+            let Some(check) = find(name) else {
                 return Err(within(InvalidConfig::whole("no such check")));
-            }
-            config.look().map_err(within)?;
+            };
+            config.look(check).map_err(within)?;
         }
         for check in checks {
             if self.exclude.iter().any(|name| name == check.name()) {
@@ -121,7 +123,19 @@ impl EndpointsConfig {
 // === impl CheckConfig ===
 
 impl CheckConfig {
-    fn look(&self) -> Result<(), InvalidConfig> {
+    fn look(&self, check: &Check) -> Result<(), InvalidConfig> {
+        let of_probe = [
+            ("max_age", self.max_age.is_some()),
+            ("rise", self.rise.is_some()),
+            ("fall", self.fall.is_some()),
+            ("max_time_in_error", self.max_time_in_error.is_some()),
+        ];
+        if let Some((field, _)) = of_probe.into_iter().find(|(_, said)| *said)
+            && check.is_of_health()
+        {
+            let message = "must not be there where a monitor decides, whose settings say it";
+            return Err(InvalidConfig::new(field, message));
+        }
         if self.timeout == Some(Duration::ZERO) {
             return Err(InvalidConfig::new("timeout", "must be longer than 0"));
         }
@@ -243,6 +257,22 @@ mod tests {
             (json!({"version": ""}), "version"),
             (json!({"exclude": ["orders", "none"]}), "exclude[1]"),
             (json!({"checks": {"none": {}}}), "checks.none"),
+            (
+                json!({"checks": {"orders": {"max_age": "1s"}}}),
+                "checks.orders.max_age",
+            ),
+            (
+                json!({"checks": {"orders": {"rise": 2}}}),
+                "checks.orders.rise",
+            ),
+            (
+                json!({"checks": {"orders": {"fall": 2}}}),
+                "checks.orders.fall",
+            ),
+            (
+                json!({"checks": {"orders": {"max_time_in_error": "1s"}}}),
+                "checks.orders.max_time_in_error",
+            ),
             (
                 json!({"checks": {"db": {"timeout": "0s"}}}),
                 "checks.db.timeout",

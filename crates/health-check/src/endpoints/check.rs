@@ -28,7 +28,6 @@ pub struct Check {
     timeout: Duration,
     max_age: Duration,
     thresholds: Thresholds,
-    max_time_in_error: Duration,
     /// Where it is of several endpoints, what is told of them.
     overview: Option<Arc<dyn Fn() -> Overview + Send + Sync>>,
 }
@@ -67,8 +66,6 @@ struct Known {
     at: Instant,
     since: Instant,
     judge: Judge,
-    /// When the first of the failures in a row was, up to the last result; `None` where that was good.
-    failing_since: Option<Instant>,
     /// Why it is down.
     error: Option<ProbeError>,
 }
@@ -122,7 +119,6 @@ impl Check {
             timeout: Self::TIMEOUT,
             max_age: Self::MAX_AGE,
             thresholds: Thresholds::NONE,
-            max_time_in_error: Duration::ZERO,
             overview: None,
         }
     }
@@ -189,7 +185,7 @@ impl Check {
     /// The time is that from the first of these failures to the last, and not from the last success as there: nobody may have asked between these two. One that is
     /// [decisive](ProbeError::decisive) is enough, and so is the first result of all. That of a [`Health`] is as its monitor says.
     pub const fn max_time_in_error(mut self, time: Duration) -> Self {
-        self.max_time_in_error = time;
+        self.thresholds.max_time_in_error = time;
         self
     }
 
@@ -210,6 +206,12 @@ impl Check {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Says whether a monitor decides, and not the thresholds of this check.
+    #[cfg(feature = "config")]
+    pub(crate) const fn is_of_health(&self) -> bool {
+        matches!(self.source, Source::Health(_))
     }
 
     /// Says what is known, after a look where that is too old.
@@ -310,8 +312,7 @@ impl fmt::Debug for Check {
             .field("tags", &self.tags)
             .field("timeout", &self.timeout)
             .field("max_age", &self.max_age)
-            .field("thresholds", &self.thresholds)
-            .field("max_time_in_error", &self.max_time_in_error);
+            .field("thresholds", &self.thresholds);
         match &self.source {
             Source::Health(health) => f.field("health", health).finish(),
             Source::Probe { .. } => f.finish_non_exhaustive(),
@@ -369,28 +370,18 @@ impl Last {
     fn set(&self, check: &Check, error: Option<ProbeError>) -> Known {
         let mut last = self.result.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let (mut judge, since, failing_since, reason) = match last.take() {
-            Some(known) => (known.judge, known.since, known.failing_since, known.error),
-            None => (Judge::new(), now, None, None),
-        };
-        let failing_since = error.as_ref().map(|_| failing_since.unwrap_or(now));
-        let in_error = failing_since.map_or(Duration::ZERO, |first| now - first);
-        let thresholds = if error.as_ref().is_some_and(ProbeError::is_decisive) {
-            check.thresholds.at_once()
-        } else if in_error < check.max_time_in_error {
-            check.thresholds.not_yet()
-        } else {
-            check.thresholds
+        let (mut judge, since, reason) = match last.take() {
+            Some(known) => (known.judge, known.since, known.error),
+            None => (Judge::new(), now, None),
         };
         let from = judge.state();
-        let turned = judge.observe(error.is_none(), thresholds);
+        let turned = judge.take(error.as_ref(), check.thresholds, now);
         let known = Known {
             at: now,
             since: if turned.is_some() { now } else { since },
             // While it is down, what failed last; a success that does not turn it takes nothing back.
             error: error.or(reason).filter(|_| judge.state() == State::Down),
             judge,
-            failing_since,
         };
         *last = Some(known.clone());
         // Who is told may look at it.

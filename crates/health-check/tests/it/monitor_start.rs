@@ -1,4 +1,4 @@
-//! What a monitor is before its first results, and after its last.
+//! What a monitor is before its first results, while failures are too few, and after its last.
 
 use portcullis_health_check::{Initial, State};
 use tokio::time::Instant;
@@ -98,4 +98,45 @@ async fn one_whose_runtime_ends_is_not_known_any_more() {
             assert_eq!(health.history().last().map(|last| last.from), Some(state));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_turn_it_down_once_they_are_many_and_have_lasted() {
+    let (up, down) = (Look::Up, Look::Down);
+    // A probe each 10 s, of which three must fail.
+    for (row, lasts, looks, expected) in [
+        ("many", 0, &[up, down][..], 30),
+        ("many and as long", 20, &[up, down], 30),
+        ("many, and long later", 25, &[up, down], 40),
+        ("much longer", 300, &[up, down], 310),
+        (
+            "a success begins it anew",
+            40,
+            &[up, down, down, up, down],
+            80,
+        ),
+        ("the first result of all", 300, &[down], 0),
+    ] {
+        let monitor = monitor(&Script::new(looks));
+        let health = monitor
+            .max_time_in_error(Duration::from_secs(lasts))
+            .start();
+        let start = Instant::now();
+
+        health.wait_for(State::Down).await;
+
+        assert_eq!(start.elapsed().as_secs(), expected, "{row}");
+    }
+    let (probes, limit) = (Arc::new(Mutex::new(0)), Duration::from_secs(300));
+    let decisive = move || {
+        let mut probes = probes.lock().unwrap();
+        *probes += 1;
+        let gone = ProbeError::new(ErrorKind::DnsError, "gone").decisive();
+        std::future::ready(if *probes > 1 { Err(gone) } else { Ok(()) })
+    };
+    let monitor = Monitor::new(decisive).interval(Duration::from_secs(10));
+    let health = monitor.jitter(0.0).max_time_in_error(limit).start();
+    let start = Instant::now();
+    health.wait_for(State::Down).await;
+    assert_eq!(start.elapsed().as_secs(), 10, "decisive");
 }

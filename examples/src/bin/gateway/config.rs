@@ -259,7 +259,10 @@ fn check_urls(pool: &PoolConfig) -> Result<(), InvalidConfig> {
 
 fn stack_of(config: &portcullis::Config) -> Result<Stack, InvalidConfig> {
     // What makes the check of this name comes when the gateway starts.
-    config.endpoints([Check::health(UPSTREAM, Health::fixed(State::Up))])?;
+    config.endpoints([match config.pool {
+        Some(_) => Check::probe(UPSTREAM, async || Ok(())),
+        None => Check::health(UPSTREAM, Health::fixed(State::Up)),
+    }])?;
     if let Some(pool) = &config.pool {
         check_urls(pool).map_err(|mistake| mistake.within("pool"))?;
     }
@@ -346,6 +349,10 @@ mod tests {
             (
                 "stack:\n  health_check:\n    fall: 0",
                 "line 3, column 5: stack.health_check.fall: must be at least 1, is 0",
+            ),
+            (
+                "stack:\n  health_endpoints:\n    checks: {upstream: {max_time_in_error: 1m}}",
+                "line 3, column 25: stack.health_endpoints.checks.upstream.max_time_in_error: must not be there where a monitor decides, whose settings say it",
             ),
             (
                 "upstreams: {endpoints: [{url: http://a}, {url: http://b?c=d}]}",
