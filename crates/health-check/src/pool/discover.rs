@@ -15,13 +15,16 @@ use tokio::time::{Instant, sleep};
 use tower::discover::{Change, Discover};
 
 use crate::changes::Changes;
-use crate::pool::shared::Shared;
-use crate::{Member, Pool, telemetry};
+use crate::pool::shared::{ASKED, Shared};
+use crate::{Member, PassiveHealth, Pool, telemetry};
 
 /// Endpoints as a `tower::discover::Discover`: each is inserted while its health lets calls through, and removed while it does not.
 ///
 /// So that `tower::balance` picks among those that are up. What calls show is known only where somebody looks at them, as
 /// [`HealthCheckLayer::passive`](crate::HealthCheckLayer::passive) does around the service of the member. It never ends.
+///
+/// Whoever polls it wants to know: members [on demand](crate::Monitor::on_demand) of which too little is known are probed then, up to 16 at once, and count by what was
+/// known until that has ended. It wakes who waits when what is known gets too old; while nobody polls, nobody is probed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -53,6 +56,8 @@ pub struct HealthyDiscover<S> {
     /// When the look began, and how many changes there were before it.
     began: Instant,
     seen: u64,
+    /// Whether those that nobody knows of were asked in this look.
+    asked: bool,
     change: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
@@ -76,17 +81,33 @@ impl<S> HealthyDiscover<S> {
             began: Instant::now(),
             seen: changes.count(),
             changes,
+            asked: false,
             change: None,
         }
     }
 
-    /// When an ejection is over, without anybody having changed anything. One that was over before the look is seen by it.
+    /// When an ejection is over, or what is known is too old, without anybody having changed anything. What was so before the look is seen by it.
     fn due(&self) -> Option<Instant> {
-        let due = self
-            .members
-            .iter()
-            .filter_map(|(member, _)| member.passive.as_ref()?.due());
-        due.filter(|due| *due > self.began).min()
+        let due = self.members.iter().flat_map(|(member, _)| {
+            let ejected = member.passive.as_ref().and_then(PassiveHealth::due);
+            [ejected, member.expires()]
+        });
+        due.flatten().filter(|due| *due > self.began).min()
+    }
+
+    /// Begins the probes of those on demand that nobody knows of: of so many, and of others when something has changed.
+    fn ask(&self) {
+        let number = u64::try_from(self.members.len()).unwrap_or(u64::MAX);
+        let start = usize::try_from(self.seen % number.max(1)).unwrap_or_default();
+        let members = self.members.iter().cycle().skip(start);
+        let members = members.take(self.members.len()).map(|(member, _)| member);
+        let unknown = members.filter(|member| member.expires().is_some() && member.is_unsettled());
+        for health in unknown
+            .filter_map(|member| member.health.as_ref())
+            .take(ASKED)
+        {
+            health.ask();
+        }
     }
 }
 
@@ -102,6 +123,11 @@ impl<S: Clone> Stream for HealthyDiscover<S> {
                 this.began = Instant::now();
                 this.seen = this.changes.count();
                 this.left = this.members.len();
+                this.asked = false;
+            }
+            if !this.asked {
+                this.asked = true;
+                this.ask();
             }
             while this.left > 0 {
                 this.left -= 1;

@@ -61,7 +61,7 @@ pub(crate) struct Avoid<'a> {
 }
 
 /// Of how many endpoints that nobody knows of one look brings the probes near.
-const ASKED: usize = 16;
+pub(crate) const ASKED: usize = 16;
 
 // === impl Shared ===
 

@@ -157,7 +157,7 @@ mod discovered {
     use std::pin::Pin;
     use std::task::Context;
 
-    use portcullis_health_check::{HealthyDiscover, OutlierDetection};
+    use portcullis_health_check::{HealthyDiscover, Initial, Monitor, OutlierDetection};
     use tokio::sync::mpsc;
     use tokio_test::task;
     use tower::balance::p2c::Balance;
@@ -165,6 +165,7 @@ mod discovered {
     use tower::load::{CompleteOnResponse, PendingRequestsDiscover};
 
     use super::*;
+    use crate::on_demand::Slow;
     use crate::{Look, Script, monitor};
 
     type Changed = Result<Change<&'static str, Upstream>, &'static str>;
@@ -298,5 +299,74 @@ mod discovered {
         tokio::time::advance(Duration::from_secs(34)).await;
 
         assert_eq!(inserted(next.poll()).as_deref(), Some("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn members_on_demand_are_asked_by_who_polls_and_by_nobody_else() {
+        let probe = Slow::new(Look::Down, 100);
+        let health = Monitor::new(probe.clone())
+            .initial(Initial::Pessimistic)
+            .on_demand(Duration::from_secs(30))
+            .start();
+        let members = [Upstream::new("a").member().health(health)];
+        let mut balance = Balance::<_, Request<Body>>::new(PendingRequestsDiscover::new(
+            HealthyDiscover::new(members),
+            CompleteOnResponse::default(),
+        ));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(probe.begun(), 0, "nobody wants to know");
+
+        let mut ready = task::spawn(poll_fn(|cx| balance.poll_ready(cx)));
+        assert!(ready.poll().is_pending());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(ready.is_woken() && ready.poll().is_pending());
+        assert_eq!(probe.begun(), 1, "it is down");
+
+        // Who waits is not left alone with what is too old.
+        probe.script.then(Look::Up);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(ready.is_woken() && ready.poll().is_pending());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(matches!(ready.poll(), Poll::Ready(Ok(()))));
+        assert_eq!(probe.begun(), 2, "it is up");
+        drop(ready);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(probe.begun(), 2, "nobody polls");
+
+        let mut ready = task::spawn(poll_fn(|cx| balance.poll_ready(cx)));
+        assert!(ready.poll().is_ready(), "by what was known");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(probe.begun(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn not_all_members_on_demand_are_asked_at_once() {
+        let probe = Slow::new(Look::Up, 100);
+        let names = (0..40).map(|number| format!("{number:02}"));
+        let members = names.map(|name| {
+            let monitor = Monitor::new(probe.clone()).initial(Initial::Pessimistic);
+            let health = monitor.on_demand(Duration::from_secs(30)).start();
+            Member::new(name, Upstream::new("a")).health(health)
+        });
+        let mut discover = HealthyDiscover::new(members);
+
+        let all = async {
+            for _ in 0..40 {
+                let found = poll_fn(|cx| Pin::new(&mut discover).poll_discover(cx)).await;
+                assert!(matches!(found, Some(Ok(Change::Insert(..)))));
+            }
+        };
+        let mut all = std::pin::pin!(all);
+        let mut most = 0;
+        // Between the begin and the end of a probe.
+        let rest = Duration::from_millis(10);
+        for _ in 0..100 {
+            if tokio::time::timeout(rest, all.as_mut()).await.is_ok() {
+                break;
+            }
+            most = most.max(probe.running.load(Ordering::SeqCst));
+        }
+
+        assert_eq!((probe.begun(), most), (40, 16));
     }
 }
