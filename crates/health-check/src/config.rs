@@ -25,7 +25,7 @@ mod start;
 #[cfg(feature = "status-page")]
 mod status_page;
 
-pub use self::endpoints::{CheckConfig, EndpointsConfig};
+pub use self::endpoints::{CheckConfig, EndpointsConfig, StatusMappingConfig};
 pub use self::gate::{GateConfig, ModeConfig};
 pub use self::grpc_probe::GrpcProbeConfig;
 pub use self::outliers::{

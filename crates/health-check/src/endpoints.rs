@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ mod check;
 mod grpc;
 mod layer;
 mod lifecycle;
+mod mapping;
 mod overview;
 mod report;
 mod respond;
@@ -26,6 +28,7 @@ use self::check::Seen;
 pub use self::layer::{EndpointsLayer, WithEndpoints};
 pub use self::lifecycle::Draining;
 use self::lifecycle::Lifecycle;
+pub use self::mapping::{HealthPath, StatusMapping};
 pub(crate) use self::overview::{Down, Overview};
 pub use self::service::EndpointsFuture;
 use self::together::All;
@@ -39,7 +42,7 @@ use self::together::All;
 /// | `/startupz` | it has started, and every required [`startup`](Check::startup) check is known to be up |
 /// | `/healthz` | all of that |
 ///
-/// Else 503. Each takes `?verbose` and `?exclude=NAME`, repeatable, and `/readyz/NAME` asks for one check, or else for those of a [`tag`](Check::tag) of
+/// Else 503, unless [`mapping`](Self::mapping) says otherwise. Each takes `?verbose` and `?exclude=NAME`, repeatable, and `/readyz/NAME` asks for one check, or else for those of a [`tag`](Check::tag) of
 /// that name, with the drain and the start. The text is that of the
 /// [apiserver](https://kubernetes.io/docs/reference/using-api/health-checks/), with `[~]` for a check that is down and not required; `accept` can ask for
 /// `application/health+json` ([draft-inadarei-api-health-check](https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check-06)), or `application/json`, which is
@@ -58,19 +61,12 @@ pub struct Endpoints {
     details: Option<Arc<MaySee>>,
     service_id: Option<Arc<str>>,
     version: Option<Arc<str>>,
+    /// For those paths that have one of their own.
+    mappings: BTreeMap<HealthPath, StatusMapping>,
 }
 
 /// Says whether a caller with this head may see details.
 type MaySee = dyn Fn(&Parts) -> bool + Send + Sync;
-
-/// Which checks are asked.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Group {
-    Live,
-    Ready,
-    Startup,
-    Health,
-}
 
 // === impl Endpoints ===
 
@@ -124,6 +120,13 @@ impl Endpoints {
         self
     }
 
+    /// Replaces what counts as down at this path, and the status of that. Default: [`StatusMapping::new`]. That of `/readyz` is that of gRPC too, but for the status.
+    #[must_use]
+    pub fn mapping(mut self, path: HealthPath, mapping: StatusMapping) -> Self {
+        self.mappings.insert(path, mapping);
+        self
+    }
+
     /// Makes it neither started nor ready until [`started`](Self::started) is called. Default: it is from the first moment on.
     #[must_use]
     pub fn starting(self) -> Self {
@@ -136,7 +139,7 @@ impl Endpoints {
         self.lifecycle.started();
     }
 
-    /// Turns readiness off for good: the service is about to end. What is returned can be awaited until it may.
+    /// Turns readiness off for good: the service is about to end. For a time, a required check of a [`Health::fixed`] does that, which is [forced](Health::force) down and released. What is returned can be awaited until it may.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
@@ -168,7 +171,18 @@ impl Endpoints {
     pub fn is_ready(&self) -> bool {
         let phase = self.lifecycle.phase();
         let mut checks = self.checks.iter().filter(|check| check.ready);
-        !phase.draining && !phase.starting && checks.all(|check| !check.required || check.is_up())
+        let mapping = self.mapping_of(HealthPath::Ready);
+        let passes = |check: &Check| mapping.passes(check, &check.known());
+        !phase.draining && !phase.starting && checks.all(passes)
+    }
+
+    fn mapping_of(&self, path: HealthPath) -> StatusMapping {
+        let mapping = self.mappings.get(&path).copied().unwrap_or_default();
+        match path {
+            // No result is no start.
+            HealthPath::Startup => mapping.unknown_is_down(true),
+            HealthPath::Live | HealthPath::Ready | HealthPath::Health => mapping,
+        }
     }
 
     /// Says whether details are for a caller with this head.
@@ -212,31 +226,8 @@ impl fmt::Debug for Endpoints {
             .field("details", &self.details.is_some())
             .field("service_id", &self.service_id)
             .field("version", &self.version)
+            .field("mappings", &self.mappings)
             .finish()
-    }
-}
-
-// === impl Group ===
-
-impl Group {
-    const ALL: [Self; 4] = [Self::Live, Self::Ready, Self::Startup, Self::Health];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "livez",
-            Self::Ready => "readyz",
-            Self::Startup => "startupz",
-            Self::Health => "healthz",
-        }
-    }
-
-    const fn has(self, check: &Check) -> bool {
-        match self {
-            Self::Live => check.live,
-            Self::Ready => check.ready,
-            Self::Startup => check.startup,
-            Self::Health => true,
-        }
     }
 }
 

@@ -160,12 +160,13 @@ pub use crate::config::{
     BalancingConfig, CheckConfig, Config, EndpointConfig, EndpointsConfig, EnforcingConfig,
     FailurePercentageConfig, GateConfig, GrpcProbeConfig, InitialConfig, ModeConfig,
     OutlierDetectionConfig, PatternConfig, PoolConfig, ResolutionConfig, SlowStartConfig,
-    SuccessRateConfig, Target, TcpProbeConfig, Watcher,
+    StatusMappingConfig, SuccessRateConfig, Target, TcpProbeConfig, Watcher,
 };
 pub use crate::detection::OutlierDetection;
 pub use crate::detector::{Detector, FailurePercentage, SuccessRate};
 pub use crate::endpoints::{
-    Check, Draining, Endpoints, EndpointsBody, EndpointsFuture, EndpointsLayer, WithEndpoints,
+    Check, Draining, Endpoints, EndpointsBody, EndpointsFuture, EndpointsLayer, HealthPath,
+    StatusMapping, WithEndpoints,
 };
 pub use crate::future::ResponseFuture;
 pub use crate::grpc_probe::GrpcProbe;

@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use http::StatusCode;
 use portcullis_gateway_error::InvalidConfig;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
-use crate::{Check, Endpoints};
+use crate::{Check, Endpoints, HealthPath, StatusMapping};
 
 /// The serde form of [`Endpoints`]: what is data of the checks that the code makes, by their names.
 ///
@@ -31,6 +33,8 @@ pub struct EndpointsConfig {
     pub service_id: Option<String>,
     /// See [`Endpoints::version`]. Default: none.
     pub version: Option<String>,
+    /// What counts as down at a path, by its name: `livez`, `readyz`, `startupz`, `healthz`. See [`Endpoints::mapping`].
+    pub mappings: BTreeMap<HealthPath, StatusMappingConfig>,
     /// Names of checks that are left out of all endpoints. Default: none.
     pub exclude: Vec<String>,
     /// What is other than the code says, by the name of the check.
@@ -64,6 +68,19 @@ pub struct CheckConfig {
     pub max_time_in_error: Option<Duration>,
 }
 
+/// The serde form of a [`StatusMapping`].
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusMappingConfig {
+    /// See [`StatusMapping::degraded_is_down`].
+    pub degraded_is_down: bool,
+    /// See [`StatusMapping::unknown_is_down`].
+    pub unknown_is_down: bool,
+    /// See [`StatusMapping::down`]: 400 to 599.
+    pub down: u16,
+}
+
 // === impl EndpointsConfig ===
 
 impl EndpointsConfig {
@@ -92,6 +109,11 @@ impl EndpointsConfig {
         }
         if let Some(version) = &self.version {
             endpoints = endpoints.version(version.as_str());
+        }
+        for (path, mapping) in &self.mappings {
+            let mapping = StatusMapping::try_from(*mapping);
+            let within = |mistake: InvalidConfig| mistake.within(path.as_str()).within("mappings");
+            endpoints = endpoints.mapping(*path, mapping.map_err(within)?);
         }
         let checks: Vec<_> = checks.into_iter().collect();
         let find = |name: &String| checks.iter().find(|check| check.name() == name);
@@ -194,6 +216,48 @@ impl CheckConfig {
     }
 }
 
+// === impl StatusMappingConfig ===
+
+impl Default for StatusMappingConfig {
+    fn default() -> Self {
+        Self {
+            degraded_is_down: false,
+            unknown_is_down: false,
+            down: 503,
+        }
+    }
+}
+
+impl TryFrom<StatusMappingConfig> for StatusMapping {
+    type Error = InvalidConfig;
+
+    fn try_from(config: StatusMappingConfig) -> Result<Self, InvalidConfig> {
+        let down = StatusCode::from_u16(config.down).ok();
+        let down = down.filter(|status| status.is_client_error() || status.is_server_error());
+        let down = down.ok_or_else(|| {
+            InvalidConfig::new("down", format!("must be 400 to 599, is {}", config.down))
+        })?;
+        Ok(Self::new()
+            .degraded_is_down(config.degraded_is_down)
+            .unknown_is_down(config.unknown_is_down)
+            .down(down))
+    }
+}
+
+// === impl HealthPath ===
+
+impl<'de> Deserialize<'de> for HealthPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let mut all = Self::ALL.into_iter();
+        all.find(|path| path.as_str() == name).ok_or_else(|| {
+            D::Error::custom(format!(
+                "must be livez, readyz, startupz or healthz, is {name:?}"
+            ))
+        })
+    }
+}
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
@@ -218,6 +282,7 @@ mod tests {
             "starting": true,
             "service_id": "orders-7",
             "version": "2",
+            "mappings": {"readyz": {"degraded_is_down": true, "unknown_is_down": true, "down": 500}, "livez": {}},
             "exclude": ["orders"],
             "checks": {
                 "cache": {"required": false, "startup": true, "tags": ["a.B"]},
@@ -231,6 +296,14 @@ mod tests {
             .starting()
             .service_id("orders-7")
             .version("2")
+            .mapping(
+                HealthPath::Ready,
+                StatusMapping::new()
+                    .degraded_is_down(true)
+                    .unknown_is_down(true)
+                    .down(StatusCode::INTERNAL_SERVER_ERROR),
+            )
+            .mapping(HealthPath::Live, StatusMapping::new())
             .check(cache.degraded().startup().tag("a.B"))
             .check(
                 db.timeout(Duration::from_millis(300))
@@ -255,6 +328,14 @@ mod tests {
         for (config, field) in [
             (json!({"service_id": ""}), "service_id"),
             (json!({"version": ""}), "version"),
+            (
+                json!({"mappings": {"readyz": {"down": 399}}}),
+                "mappings.readyz.down",
+            ),
+            (
+                json!({"mappings": {"readyz": {"down": 600}}}),
+                "mappings.readyz.down",
+            ),
             (json!({"exclude": ["orders", "none"]}), "exclude[1]"),
             (json!({"checks": {"none": {}}}), "checks.none"),
             (
@@ -305,5 +386,9 @@ mod tests {
         }
         let unknown = json!({"checks": {"db": {"max_ages": "1s"}}});
         assert!(serde_json::from_value::<EndpointsConfig>(unknown).is_err());
+        let nowhere = json!({"mappings": {"ready": {}}});
+        let mistake = serde_json::from_value::<EndpointsConfig>(nowhere).unwrap_err();
+        let said = "must be livez, readyz, startupz or healthz, is \"ready\"";
+        assert!(mistake.to_string().starts_with(said), "{mistake}");
     }
 }

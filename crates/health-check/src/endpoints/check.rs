@@ -263,10 +263,13 @@ impl Check {
     }
 
     /// Says what is known without a look.
-    pub(super) fn is_up(&self) -> bool {
+    pub(super) fn known(&self) -> Seen {
         match &self.source {
-            Source::Health(health) => health.is_up(),
-            Source::Probe { last, .. } => last.get().is_some_and(|known| known.is_up()),
+            Source::Health(health) => Seen::health(health),
+            Source::Probe { last, .. } => match last.get() {
+                Some(known) => Seen::known(known, self.max_age),
+                None => Seen::unknown(),
+            },
         }
     }
 
@@ -344,6 +347,17 @@ impl Seen {
             since: Some(known.since),
             // When an answer looks again at the earliest.
             next_check: known.at.checked_add(max_age),
+        }
+    }
+
+    /// Of what nobody has looked at yet.
+    const fn unknown() -> Self {
+        Self {
+            state: State::Unknown,
+            up: false,
+            reason: None,
+            since: None,
+            next_check: None,
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::body::Answer;
 use super::together::Any;
-use super::{Check, Endpoints};
+use super::{Check, Endpoints, HealthPath};
 use crate::health_proto::{
     CHECK, LIST, Malformed, Messages, ServingStatus, WATCH, decode_request, encode_list,
 };
@@ -159,23 +159,25 @@ impl Endpoints {
             .look(|check| check.ready || !check.tags.is_empty())
             .await;
         let ready = self.may_serve();
+        let mapping = self.mapping_of(HealthPath::Ready);
         let statuses = services.into_iter().map(|service| {
             let mut of = seen.iter().filter(|(check, _)| serves(check, service));
-            let up = of.all(|(check, seen)| !check.required || seen.up);
+            let up = of.all(|(check, seen)| mapping.passes(check, seen));
             (service, status(ready && up))
         });
         let statuses: Vec<_> = statuses.collect();
         Ok(whole(encode_list(&statuses)))
     }
 
-    async fn serving(&self, service: &str) -> ServingStatus {
+    pub(super) async fn serving(&self, service: &str) -> ServingStatus {
         if !service.is_empty() && !self.checks.iter().any(|check| serves(check, service)) {
             return ServingStatus::ServiceUnknown;
         }
         let seen = self.look(|check| serves(check, service)).await;
-        let mut required = seen.iter().filter(|(check, _)| check.required);
+        let mapping = self.mapping_of(HealthPath::Ready);
+        let passes = |(check, seen): &(Check, _)| mapping.passes(check, seen);
         // Once all have looked: it may have begun to drain.
-        status(required.all(|(_, seen)| seen.up) && self.may_serve())
+        status(seen.iter().all(passes) && self.may_serve())
     }
 
     fn may_serve(&self) -> bool {

@@ -9,13 +9,12 @@ use super::accept::Format;
 use super::check::{Check, Seen};
 use super::overview::reason;
 use super::report::{Details, Line, Report, Verdict};
-use super::{Endpoints, Group};
-use crate::State;
+use super::{Endpoints, HealthPath, StatusMapping};
 
 /// What a path asks for.
 #[derive(Debug, PartialEq)]
 pub(super) struct Asked {
-    group: Group,
+    group: HealthPath,
     /// One check of the group, or those of a tag, or all.
     one: Option<String>,
 }
@@ -33,7 +32,9 @@ impl Asked {
             Some((first, one)) => (first, Some(one)),
             None => (path, None),
         };
-        let group = Group::ALL.into_iter().find(|group| group.name() == first)?;
+        let group = HealthPath::ALL
+            .into_iter()
+            .find(|group| group.as_str() == first)?;
         let one = one.map(decode);
         Some(Self { group, one })
     }
@@ -59,7 +60,7 @@ impl Endpoints {
         };
 
         let status = match report.verdict() {
-            Verdict::Fail => StatusCode::SERVICE_UNAVAILABLE,
+            Verdict::Fail => self.mapping_of(asked.group).status_of_down(),
             Verdict::Pass | Verdict::Warn => StatusCode::OK,
         };
         let verbose = status != StatusCode::OK || pairs(query).any(|(name, _)| name == "verbose");
@@ -80,7 +81,7 @@ impl Endpoints {
             let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
             headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
         }
-        if asked.group != Group::Live && self.is_draining() {
+        if asked.group != HealthPath::Live && self.is_draining() {
             // Envoy takes an endpoint out at once that says so.
             let failed = HeaderValue::from_static("true");
             headers.insert("x-envoy-immediate-health-check-fail", failed);
@@ -139,13 +140,13 @@ impl Endpoints {
                 .any(|(name, line)| name == check.name() && line.is_none())
         };
         let mut seen = self.look(asked).await.into_iter();
-        let strict = *group == Group::Startup;
+        let mapping = self.mapping_of(*group);
         // In the order of the checks, as `seen` is.
         let lines = lines.into_iter().filter_map(|(_, line)| match line {
             Some(line) => Some(line),
             None => seen
                 .next()
-                .map(|(check, seen)| checked(&check, seen, strict, may_see)),
+                .map(|(check, seen)| checked(&check, seen, mapping, may_see)),
         });
         let lines = lines.chain(own).collect();
         let unmatched = excluded.into_iter().filter(|(_, matched)| !matched);
@@ -153,11 +154,11 @@ impl Endpoints {
             .map(|(name, _)| name)
             .take(MAX_UNMATCHED)
             .collect();
-        Some(Report::new(group.name(), lines, unmatched))
+        Some(Report::new(group.as_str(), lines, unmatched))
     }
 
     /// What the service says without a check.
-    fn own_lines(&self, group: Group) -> Vec<Line> {
+    fn own_lines(&self, group: HealthPath) -> Vec<Line> {
         let phase = self.lifecycle.phase();
         let line = |name: &str, fails, reason: &str| Line {
             name: name.to_owned(),
@@ -170,10 +171,10 @@ impl Endpoints {
             }),
         };
         let mut lines = Vec::new();
-        if group != Group::Live && phase.starting {
+        if group != HealthPath::Live && phase.starting {
             lines.push(line(STARTUP, true, "starting"));
         }
-        if matches!(group, Group::Ready | Group::Health) {
+        if matches!(group, HealthPath::Ready | HealthPath::Health) {
             lines.push(line(SHUTDOWN, phase.draining, "draining"));
         }
         lines
@@ -189,11 +190,11 @@ fn excluded_line(name: &str) -> Line {
     }
 }
 
-fn checked(check: &Check, seen: Seen, strict: bool, may_see: bool) -> Line {
-    let up = seen.up && !(strict && seen.state == State::Unknown);
-    let verdict = match (up, check.required) {
+fn checked(check: &Check, seen: Seen, mapping: StatusMapping, may_see: bool) -> Line {
+    let verdict = match (mapping.is_up(&seen), check.required) {
         (true, _) => Verdict::Pass,
         (false, true) => Verdict::Fail,
+        (false, false) if mapping.takes_degraded_for_down() => Verdict::Fail,
         (false, false) => Verdict::Warn,
     };
     let details = may_see.then(|| Details {

@@ -1,14 +1,15 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use portcullis_gateway_error::ErrorKind;
 use tokio::time::{Instant, advance};
 use tower::ServiceExt;
 
 use super::*;
-use crate::{Initial, Monitor, Probe, ProbeError, State};
+use crate::health_proto::ServingStatus;
+use crate::{Initial, Monitor, Override, Probe, ProbeError, State};
 
 async fn ask(
     endpoints: &Endpoints,
@@ -140,6 +141,85 @@ async fn the_checks_of_a_tag_are_a_group() {
         200,
         "one check alone"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_path_has_its_own_mapping() {
+    let hangs = || std::future::pending::<Result<(), ProbeError>>();
+    let unknown = Monitor::new(hangs).start();
+    let teapot = StatusMapping::new().down(StatusCode::IM_A_TEAPOT);
+    let endpoints = || {
+        Endpoints::new()
+            .required("up", Health::fixed(State::Up))
+            .mapping(HealthPath::Health, teapot)
+    };
+    let degraded = endpoints().degraded("cache", Health::fixed(State::Down));
+    let unknown = endpoints().required("orders", unknown);
+    let down = endpoints().required("orders", Health::fixed(State::Down));
+    let mapped = StatusMapping::new();
+    for (row, endpoints, mapping, expected) in [
+        ("degraded", &degraded, mapped, [200, 200]),
+        (
+            "degraded is down",
+            &degraded,
+            mapped.degraded_is_down(true),
+            [503, 200],
+        ),
+        ("unknown", &unknown, mapped, [200, 200]),
+        (
+            "unknown is down",
+            &unknown,
+            mapped.unknown_is_down(true),
+            [503, 200],
+        ),
+        ("down", &down, mapped, [503, 418]),
+        (
+            "another status",
+            &down,
+            mapped.down(StatusCode::GONE),
+            [410, 418],
+        ),
+        (
+            "no failure",
+            &down,
+            mapped.down(StatusCode::NO_CONTENT),
+            [503, 418],
+        ),
+    ] {
+        let endpoints = endpoints.clone().mapping(HealthPath::Ready, mapping);
+        for (path, expected) in ["/readyz", "/healthz"].into_iter().zip(expected) {
+            assert_eq!(get(&endpoints, path).await.0, expected, "{row}: {path}");
+        }
+        assert_eq!(endpoints.is_ready(), expected[0] == 200, "{row}");
+        let serving = endpoints.serving("").await == ServingStatus::Serving;
+        assert_eq!(serving, expected[0] == 200, "{row}");
+    }
+    let strict = unknown.mapping(HealthPath::Ready, mapped.unknown_is_down(true));
+    let (_, body) = get(&strict.details(|_| true), "/readyz/orders").await;
+    assert!(
+        body.starts_with("[-]orders failed: no result yet"),
+        "{body}"
+    );
+}
+
+/// As Envoy's `/healthcheck/fail` and `/healthcheck/ok`, and HAProxy's `maint` and `ready`.
+#[tokio::test]
+async fn somebody_can_take_the_service_out_and_put_it_back() {
+    let by_hand = Health::fixed(State::Up);
+    let endpoints = Endpoints::new().required("operator", by_hand.clone());
+
+    for (decided, ready) in [
+        (Some(Override::Drain), 503),
+        (None, 200),
+        (Some(Override::Down), 503),
+    ] {
+        match decided {
+            Some(decided) => by_hand.force(decided),
+            None => by_hand.release(),
+        }
+        assert_eq!(get(&endpoints, "/readyz").await.0, ready, "{decided:?}");
+        assert_eq!(get(&endpoints, "/livez").await.0, 200, "{decided:?}");
+    }
 }
 
 #[tokio::test]
