@@ -137,6 +137,8 @@ async fn follow<C: ProbeClient>(
         }
     };
     *heard = true;
+    // What is told counts until the server says otherwise.
+    shared.set_next_check(None);
     loop {
         match (judge(serving), shared.state()) {
             (Ok(()), State::Up) | (Err(_), State::Down) => {}

@@ -203,6 +203,23 @@ impl Health {
         self.shared.next_check()
     }
 
+    /// Returns for how long a look has been due, where what is known is older than it should be: by more than a probe may last. `None` where it is not, where nobody knows
+    /// yet, and where nobody looks.
+    ///
+    /// A probe that waits for its turn by a [`ProbeLimit`](crate::ProbeLimit) makes it so, and [on demand](crate::Monitor::on_demand) that nobody has asked.
+    #[must_use]
+    pub fn overdue(&self) -> Option<Duration> {
+        if matches!(self.keeper, Keeper::Nobody) || self.shared.is_forced() {
+            return None;
+        }
+        let status = self.shared.status.borrow();
+        let due = status
+            .next_check
+            .filter(|_| status.state != State::Unknown)?;
+        let late = Instant::now().checked_duration_since(due)?;
+        (late > self.shared.patience).then_some(late)
+    }
+
     /// Returns the last probe that has ended, with how many there were.
     #[must_use]
     pub fn last_check(&self) -> Option<LastCheck> {

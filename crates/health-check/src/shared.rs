@@ -355,10 +355,10 @@ impl Shared {
         }
     }
 
-    pub(crate) fn set_next_check(&self, next: Instant) {
+    pub(crate) fn set_next_check(&self, next: impl Into<Option<Instant>>) {
         // Nobody waits for this.
         self.status.send_if_modified(|status| {
-            status.next_check = Some(next);
+            status.next_check = next.into();
             false
         });
     }

@@ -51,6 +51,8 @@ pub(super) struct Seen {
     pub(super) reason: Option<ProbeError>,
     pub(super) since: Option<Instant>,
     pub(super) next_check: Option<Instant>,
+    /// For how long a look has been due, where what was seen is too old.
+    pub(super) overdue: Option<Duration>,
 }
 
 /// The last result of a probe, and the right to make the next.
@@ -335,6 +337,7 @@ impl Seen {
             reason: status.reason.filter(|_| !status.degraded),
             since: Some(status.since),
             next_check: status.next_check,
+            overdue: health.overdue(),
         }
     }
 
@@ -347,6 +350,7 @@ impl Seen {
             since: Some(known.since),
             // When an answer looks again at the earliest.
             next_check: known.at.checked_add(max_age),
+            overdue: None,
         }
     }
 
@@ -358,6 +362,7 @@ impl Seen {
             reason: None,
             since: None,
             next_check: None,
+            overdue: None,
         }
     }
 
@@ -368,6 +373,7 @@ impl Seen {
             reason: Some(error),
             since: None,
             next_check: None,
+            overdue: None,
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Details {
     pub(super) reason: String,
     pub(super) since: Option<Duration>,
     pub(super) next_check: Option<Duration>,
+    /// For how long that has been due, where what is told is stale.
+    pub(super) overdue: Option<Duration>,
     pub(super) endpoints: Option<Overview>,
 }
 
@@ -136,7 +138,10 @@ impl Line {
         }
         let endpoints = self.endpoints();
         let mut text = match (self.verdict, endpoints) {
-            (Verdict::Pass, None) => format!("[+]{name} ok\n"),
+            (Verdict::Pass, None) => match self.stale() {
+                Some(stale) => format!("[+]{name} ok: {stale}\n"),
+                None => format!("[+]{name} ok\n"),
+            },
             (Verdict::Pass, Some(endpoints)) => format!("[+]{name} ok: {}\n", endpoints.summary()),
             (Verdict::Warn, _) => format!("[~]{name} degraded: {}\n", self.why()),
             (Verdict::Fail, _) => format!("[-]{name} failed: {}\n", self.why()),
@@ -152,6 +157,12 @@ impl Line {
         self.details.as_ref()?.endpoints.as_ref()
     }
 
+    /// That it is older than it should be, where it is.
+    fn stale(&self) -> Option<String> {
+        let overdue = self.details.as_ref()?.overdue?;
+        Some(format!("stale, a check was due {}s ago", overdue.as_secs()))
+    }
+
     /// Why it does not pass, since when, and when is it tried again.
     fn why(&self) -> String {
         let Some(details) = &self.details else {
@@ -161,7 +172,9 @@ impl Line {
         if let Some(since) = details.since {
             why.push_str(&format!(", since {}s", since.as_secs()));
         }
-        if let Some(next) = details.next_check {
+        if let Some(stale) = self.stale() {
+            why.push_str(&format!(", {stale}"));
+        } else if let Some(next) = details.next_check {
             why.push_str(&format!(", next check in {}s", next.as_secs()));
         }
         why
@@ -179,6 +192,7 @@ impl Line {
             let times = [
                 ("since_seconds", seconds(details.since)),
                 ("next_check_seconds", seconds(details.next_check)),
+                ("overdue_seconds", seconds(details.overdue)),
             ];
             let times = times.into_iter();
             let times = times.filter_map(|(name, time)| Some((name, json!(time?))));
@@ -198,7 +212,8 @@ impl Line {
         let (word, why) = match (self.excluded, self.verdict) {
             (true, _) => ("excluded", String::new()),
             (false, Verdict::Pass) => {
-                ("pass", endpoints.map(Overview::summary).unwrap_or_default())
+                let summary = endpoints.map(Overview::summary);
+                ("pass", summary.or_else(|| self.stale()).unwrap_or_default())
             }
             (false, verdict) => (verdict.word(), self.why()),
         };

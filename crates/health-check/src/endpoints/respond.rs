@@ -205,6 +205,7 @@ fn checked(check: &Check, seen: Seen, mapping: StatusMapping, may_see: bool) -> 
         next_check: seen
             .next_check
             .map(|next| next.saturating_duration_since(Instant::now())),
+        overdue: seen.overdue,
         endpoints: check.endpoints(),
     });
     Line {

@@ -9,7 +9,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::health_proto::ServingStatus;
-use crate::{Initial, Monitor, Override, Probe, ProbeError, State};
+use crate::{Initial, Monitor, Override, Probe, ProbeError, ProbeLimit, State};
 
 async fn ask(
     endpoints: &Endpoints,
@@ -458,6 +458,72 @@ async fn details_are_for_whom_the_predicate_lets_see_them() {
     );
     let (_, body) = get(&endpoints, "/readyz/db").await;
     assert_eq!(body, "[-]db failed: reason withheld\nreadyz check failed\n");
+}
+
+/// Ages pass without a look where probes wait for their turn, or where one on demand does not end in the time of the report.
+#[tokio::test(start_paused = true)]
+async fn what_is_older_than_it_should_be_is_said_to_be_stale() {
+    let limit = ProbeLimit::new(std::num::NonZeroUsize::MIN);
+    let runs = Arc::new(AtomicU32::new(0));
+    let once = move || {
+        let first = runs.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if !first {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        }
+    };
+    let monitor = |probe| {
+        let monitor = Monitor::new(probe).interval(Duration::from_secs(10));
+        monitor.jitter(0.0).probe_limit(limit.clone())
+    };
+    let waits = monitor(|| std::future::ready(Ok::<_, ProbeError>(()))).start();
+    waits.wait_for(State::Up).await;
+    let hangs = || std::future::pending::<Result<(), ProbeError>>();
+    let hour = Duration::from_secs(3600);
+    let _hangs = Monitor::new(hangs)
+        .timeout(hour)
+        .probe_limit(limit.clone())
+        .start();
+    let asked = Monitor::new(once)
+        .on_demand(Duration::from_secs(10))
+        .start();
+    asked.fresh().await;
+    let endpoints = Endpoints::new()
+        .required("waits", waits.clone())
+        .required("asked", asked.clone())
+        .required("fixed", Health::fixed(State::Up))
+        .details(|_| true);
+    let fresh = "[+]waits ok\n[+]asked ok\n[+]fixed ok\n[+]shutdown ok\nreadyz check passed\n";
+    advance(Duration::from_secs(5)).await;
+    assert_eq!(get(&endpoints, "/readyz?verbose").await.1, fresh);
+    assert_eq!((waits.overdue(), asked.overdue()), (None, None));
+
+    advance(Duration::from_secs(60)).await;
+
+    // It waits for 800 ms for the one that is asked.
+    let (status, body) = get(&endpoints, "/readyz?verbose").await;
+    let late = "ok: stale, a check was due 55s ago\n";
+    let expected = format!("[+]waits {late}[+]asked {late}[+]fixed ok\n");
+    assert_eq!(status, 200);
+    assert!(body.starts_with(&expected), "{body}");
+    let (_, _, json) = ask(
+        &endpoints,
+        &Method::GET,
+        "/readyz/waits",
+        "application/json",
+    )
+    .await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["checks"]["waits"][0]["details"]["overdue_seconds"], 55);
+    let (_, _, html) = ask(&endpoints, &Method::GET, "/readyz/waits", "text/html").await;
+    assert!(
+        html.contains("<td>pass<td>stale, a check was due 5"),
+        "{html}"
+    );
+    let all = endpoints.clone().details(|_| false);
+    assert!(!get(&all, "/readyz/waits?verbose").await.1.contains("stale"));
 }
 
 /// Counts its runs, each of which takes this long.
