@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_gateway_error::ErrorKind;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Overview;
@@ -55,13 +56,16 @@ pub(super) struct Seen {
     pub(super) overdue: Option<Duration>,
 }
 
-/// The last result of a probe, and the right to make the next.
+/// The last result of a probe, and the next one under way.
 #[derive(Default)]
 struct Last {
-    /// Held while the probe runs: one at a time, and whoever waits takes its result. Dropped with who held it, the next one probes.
-    flight: tokio::sync::Mutex<()>,
+    /// One at a time, in a task of its own, so that nobody who waits for it carries it: whoever asks meanwhile takes its result.
+    flight: Mutex<Option<Flight>>,
     result: Mutex<Option<Known>>,
 }
+
+/// Nothing, until the probe has ended.
+type Flight = watch::Receiver<Option<Known>>;
 
 #[derive(Clone)]
 struct Known {
@@ -151,7 +155,8 @@ impl Check {
         self
     }
 
-    /// Replaces how long the probe may last; then it is down. Default: 800 ms, so that the answer is there within the second that Kubernetes waits.
+    /// Replaces how long the probe may last; then it is down. Default: 800 ms, so that the answer is there within the second that Kubernetes waits. It goes on for the
+    /// others, and for the next who asks, where who asked first goes.
     ///
     /// The probes of a [`Health`] have that of its monitor; this is how long a report waits for one, where it is [on demand](crate::Monitor::on_demand).
     pub const fn timeout(mut self, limit: Duration) -> Self {
@@ -224,44 +229,40 @@ impl Check {
                 let _late = timeout(self.timeout, health.fresh()).await;
                 Seen::health(health)
             }
-            Source::Probe { probe, last } => self.fly(&**probe, last).await,
+            Source::Probe { probe, last } => self.fly(probe, last).await,
         }
     }
 
-    async fn fly(&self, probe: &dyn Look, last: &Last) -> Seen {
+    async fn fly(&self, probe: &Arc<dyn Look>, last: &Arc<Last>) -> Seen {
         let asked = Instant::now();
-        let fresh = || {
-            let known = last.get()?;
-            (known.at >= asked || asked - known.at < self.max_age)
-                .then(|| Seen::known(known, self.max_age))
-        };
-        if let Some(seen) = fresh() {
-            return seen;
+        let known = last.get();
+        if let Some(known) = known
+            && (known.at >= asked || asked - known.at < self.max_age)
+        {
+            return Seen::known(known, self.max_age);
         }
-        let late = || {
-            let details = format!("no result within {:?}", self.timeout);
-            Seen::down(ProbeError::new(ErrorKind::HttpResponseTimeout, details))
-        };
-        let look = probe.look(self.timeout);
-        let (_flight, result) = if let Ok(flight) = last.flight.try_lock() {
-            (flight, look.await)
-        } else {
-            let Ok(flight) = timeout(self.timeout, last.flight.lock()).await else {
-                return late();
-            };
-            if let Some(seen) = fresh() {
-                return seen;
-            }
-            // The one before went away, and its time was ours too. What comes too late for us says nothing to others.
-            let left = self.timeout.saturating_sub(asked.elapsed());
-            let Ok(result) = timeout(left, look).await else {
-                return late();
-            };
-            (flight, result)
-        };
-        let error = result.err();
-        let known = last.set(self, error);
-        Seen::known(known, self.max_age)
+        let mut flight = last.flight(|landed| {
+            let (probe, last, check) = (Arc::clone(probe), Arc::clone(last), self.clone());
+            tokio::spawn(async move {
+                let result = probe.look(check.timeout).await;
+                landed.send_replace(Some(last.set(&check, result.err())));
+            });
+        });
+        // It has begun before or now, so that its own time is over first, unless it is that of a clone that waits for longer.
+        let limit = self.timeout.saturating_add(GRACE);
+        if let Ok(Ok(known)) = timeout(limit, flight.wait_for(Option::is_some)).await
+            && let Some(known) = &*known
+        {
+            return Seen::known(known.clone(), self.max_age);
+        }
+        // Nothing was found, and that is no failure: what was known before counts, where something was, and is stale.
+        match last.get() {
+            None => Seen::late(self.timeout),
+            Some(known) => Seen {
+                overdue: Some(known.at.elapsed().saturating_sub(self.max_age)),
+                ..Seen::known(known, self.max_age)
+            },
+        }
     }
 
     /// Says what is known without a look.
@@ -366,14 +367,12 @@ impl Seen {
         }
     }
 
-    fn down(error: ProbeError) -> Self {
+    /// Nothing came in this time, and nothing was known before.
+    fn late(limit: Duration) -> Self {
+        let details = format!("no result within {limit:?}");
         Self {
-            state: State::Down,
-            up: false,
-            reason: Some(error),
-            since: None,
-            next_check: None,
-            overdue: None,
+            reason: Some(ProbeError::new(ErrorKind::HttpResponseTimeout, details)),
+            ..Self::unknown()
         }
     }
 }
@@ -384,6 +383,20 @@ impl Last {
     fn get(&self) -> Option<Known> {
         let result = self.result.lock();
         result.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The probe under way; where there is none, this begins one, and says there what it has found.
+    fn flight(&self, begin: impl FnOnce(watch::Sender<Option<Known>>)) -> Flight {
+        let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that has ended without a result went with its runtime.
+        let flying = |flight: &&Flight| flight.borrow().is_none() && flight.has_changed().is_ok();
+        if let Some(flight) = flight.as_ref().filter(flying) {
+            return flight.clone();
+        }
+        let (sender, receiver) = watch::channel(None);
+        begin(sender);
+        *flight = Some(receiver.clone());
+        receiver
     }
 
     /// Takes a result of this check.
@@ -430,3 +443,6 @@ impl<P: Probe> Look for Looked<P> {
         Box::pin(async move { look.await.map(drop) })
     }
 }
+
+/// How much longer who asks waits than the probe may last, so that its result comes first.
+const GRACE: Duration = Duration::from_millis(100);

@@ -573,27 +573,60 @@ async fn one_that_asks_and_goes_leaves_the_probe_to_the_next() {
 
     assert!(first.is_err(), "it went");
     assert_eq!(second.0, 200);
-    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
-/// Who takes over a probe whose asker went away has waited already; Kubernetes waits no second time.
+/// A second probe, for who has waited already, came too late for Kubernetes, and that counted as down.
 #[tokio::test(start_paused = true)]
-async fn one_that_takes_over_a_probe_answers_within_its_time_all_the_same() {
-    let (runs, probe) = counted(Duration::from_millis(500));
-    let endpoints = Endpoints::new().check(Check::probe("db", probe).max_age(Duration::ZERO));
-    let began = Instant::now();
-    let first = tokio::time::timeout(Duration::from_millis(400), get(&endpoints, "/readyz"));
-    let timed = async {
-        let answer = get(&endpoints, "/readyz").await;
-        (answer.0, began.elapsed().as_millis())
+async fn one_that_waits_for_a_probe_is_told_what_it_finds() {
+    for (takes, expected) in [(500, (200, 500)), (900, (503, 800))] {
+        let (runs, probe) = counted(Duration::from_millis(takes));
+        let endpoints = Endpoints::new().check(Check::probe("db", probe));
+        let began = Instant::now();
+        let first = tokio::time::timeout(Duration::from_millis(400), get(&endpoints, "/readyz"));
+        let timed = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let answer = get(&endpoints, "/readyz").await;
+            (answer.0, began.elapsed().as_millis())
+        };
+
+        let (_, second) = tokio::join!(first, timed);
+
+        assert_eq!(second, expected);
+        assert_eq!(runs.load(Ordering::SeqCst), 1, "one for both");
+        assert_eq!(endpoints.is_ready(), expected.0 == 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clone_that_waits_less_counts_what_was_known_and_no_failure() {
+    let (runs, slow) = (Arc::new(AtomicU32::new(0)), Duration::from_secs(3));
+    let probe = {
+        let runs = Arc::clone(&runs);
+        move || {
+            let late = runs.fetch_add(1, Ordering::SeqCst) != 1;
+            async move {
+                if late {
+                    tokio::time::sleep(slow).await;
+                }
+                Ok(())
+            }
+        }
     };
+    let check = Check::probe("db", probe).max_age(Duration::ZERO);
+    let patient = Endpoints::new().check(check.clone().timeout(Duration::from_secs(5)));
+    let hasty = Endpoints::new().check(check).details(|_| true);
 
-    let (_, second) = tokio::join!(first, timed);
-
-    assert_eq!(second, (503, 800));
-    assert_eq!(runs.load(Ordering::SeqCst), 2);
-    assert!(!endpoints.is_ready(), "nothing is known");
-    assert_eq!(get(&endpoints, "/readyz").await.0, 200);
+    let (_, first) = tokio::join!(get(&patient, "/readyz"), get(&hasty, "/readyz"));
+    assert_eq!(first.0, 503, "nothing is known");
+    assert!(first.1.contains("no result within 800ms"), "{}", first.1);
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(get(&hasty, "/readyz").await.0, 200);
+    advance(Duration::from_secs(1)).await;
+    let verbose = get(&hasty, "/readyz?verbose");
+    let (_, third) = tokio::join!(get(&patient, "/readyz"), verbose);
+    assert_eq!(third.0, 200, "it is up, as far as is known");
+    assert!(third.1.contains("stale"), "{}", third.1);
 }
 
 /// Serial checks, each within its time, summed up to more than the kubelet waits: the fleet was killed at each deploy.
