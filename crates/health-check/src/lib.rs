@@ -67,6 +67,7 @@
 //! | `rise`, `fall` | 2, 3 | HAProxy |
 //! | other intervals | the usual one | Envoy's and HAProxy's, beside them in [`coming_from`] |
 //! | `initial_jitter` | 0 | it is known at once; who starts many at once sets it to the interval |
+//! | `initial_delay`, `interval_jitter`, `max_time_in_error` | 0 | the first probe is at once, and numbers of results decide |
 //! | `probe_limit`, `max_parallel_probes` | none | a few monitors need none; who starts thousands shares a [`ProbeLimit`] |
 //! | `history` | 16 transitions | |
 //! | `initial` | optimistic | a caller that starts before its upstream was asked works |
@@ -74,6 +75,7 @@
 //! | `check_on_connect_failure` | yes | a process that is gone is found by the first call, not by the next probe |
 //! | `mode` | fail fast | the answer is known; waiting for it helps nobody |
 //! | `Check::timeout`, `max_age` | 800 ms, 1 s | Kubernetes waits 1 s; no dependency is asked more often |
+//! | `Endpoints::mapping` | 200, 200 and 503 for up, degraded and down | Spring, ASP.NET; at `/startupz` what is unknown is down |
 //! | `Endpoints::details` | nobody | the apiserver withholds reasons too |
 //! | `StatusPage::path`, `listeners`, `heartbeat` | `/status`, 16, 15 s | bounded; below the silence after which proxies give up |
 //!

@@ -300,3 +300,29 @@ async fn observing_lets_all_through_and_follows_the_endpoint_all_the_same() {
     assert_eq!(passive.status().state, PassiveState::Healthy);
     assert_eq!(handle.calls(), 11);
 }
+
+/// The end of an ejection opens nothing while probes say that it is down, and spends no trial.
+#[tokio::test(start_paused = true)]
+async fn an_ejection_that_is_over_opens_no_gate_that_probes_keep_closed() {
+    let script = Script::new(&[Look::Down]);
+    let health = monitor(&script).start();
+    health.wait_for(State::Down).await;
+    let passive = detection().endpoint("a");
+    let upstream = Upstream::new(Reply::Status(200));
+    let (inner, handle) = upstream.service();
+    let layer = HealthCheckLayer::new(health.clone()).passive(passive.clone());
+    let mut service = layer.layer(inner);
+    fail(&passive, 3);
+
+    advance(Duration::from_secs(40)).await;
+    assert!(passive.would_admit(), "the ejection is over");
+    for _ in 0..3 {
+        assert_eq!(exchange(&mut service).await, 503);
+    }
+    assert_eq!(handle.calls(), 0);
+    assert!(is_ejected(&passive), "no trial was spent");
+
+    script.then(Look::Up);
+    health.wait_for(State::Up).await;
+    assert_eq!(exchange(&mut service).await, 200);
+}

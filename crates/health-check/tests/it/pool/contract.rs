@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use http_body_util::BodyExt;
 use portcullis_gateway_error::Attempt;
+use portcullis_health_check::{Balancing, OutlierDetection, PassiveState};
 use portcullis_test_support::Probe;
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::limit::ConcurrencyLimit;
@@ -134,4 +135,68 @@ async fn the_ready_instance_is_the_one_called() {
         pool.call(request()).await.unwrap();
     }
     assert_eq!((handle.calls(), handle.in_flight()), (3, 0));
+}
+
+/// Ready, or not to be reached.
+#[derive(Clone)]
+struct Reached(&'static str, watch::Receiver<bool>);
+
+impl Service<Request<Body>> for Reached {
+    type Response = Response<Body>;
+    type Error = std::io::Error;
+    type Future = std::future::Ready<Result<Response<Body>, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(match *self.1.borrow() {
+            true => Ok(()),
+            false => Err(std::io::ErrorKind::ConnectionRefused.into()),
+        })
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        let answer = Response::builder().header("x-endpoint", self.0);
+        std::future::ready(Ok(answer.body(Body::default()).unwrap()))
+    }
+}
+
+/// Tower's balance forgets such an endpoint until discovery names it again.
+#[tokio::test(start_paused = true)]
+async fn one_whose_readiness_fails_is_ejected_and_comes_back() {
+    let (reach, reached) = watch::channel(false);
+    let outliers = OutlierDetection::new()
+        .max_ejection_percent(50)
+        .ejection_jitter(Duration::ZERO)
+        .start();
+    let passive = outliers.endpoint("bad");
+    // By latency, one that fails is left alone before it is ejected.
+    let settings = settings().balancing(Balancing::Random).panic_threshold(0);
+    let pool = settings.pool();
+    let bad = Member::new("bad", Reached("bad", reached)).passive(passive.clone());
+    pool.insert_all([
+        bad,
+        Member::new("good", Reached("good", watch::channel(true).1)),
+    ]);
+    let names = async || {
+        let mut names = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let answer = pool.clone().oneshot(request()).await.unwrap();
+            names.insert(name(&answer));
+        }
+        names
+    };
+
+    assert_eq!(names().await, ["good".to_owned()].into(), "no call fails");
+    let status = passive.status();
+    assert!(matches!(status.state, PassiveState::Ejected { .. }));
+    assert_eq!((pool.len(), status.ejections), (2, 1));
+
+    reach.send(true).unwrap();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(names().await.len(), 2);
+    assert_eq!(passive.status().state, PassiveState::Healthy);
+
+    reach.send(false).unwrap();
+    assert!(pool.remove("good"));
+    let error = pool.clone().oneshot(request()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
 }
