@@ -17,6 +17,9 @@ use crate::{GrpcProbe, Health, Probe, ProbeClient, ProbeError, Settings, State, 
 /// more or less, as gRPC does ([connection backoff](https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md)), or when [`Health::check_now`] asks; a message begins that anew. A server without
 /// `Watch` (`UNIMPLEMENTED`) is asked by `Check` instead, by the interval and the thresholds of the settings.
 ///
+/// Each message is a probe for [`Health::last_check`], and so is a failure, or the end of the stream: the first message has the time since the stream was opened, and what comes later
+/// took none.
+///
 /// A connection that is dead without a sign keeps the last state: let the client send HTTP/2 pings while it is idle.
 #[must_use = "a watch does nothing until it is started"]
 #[derive(Clone, Debug)]
@@ -91,6 +94,9 @@ async fn run<C: ProbeClient>(probe: GrpcProbe<C>, settings: Settings, shared: Ar
                 (Ended::Failed(error), false)
             }
         };
+        // What came of the opening; or that it has ended, where a message had come.
+        let was_open = shared.last_check().is_some_and(|last| last.at >= began);
+        let looked = if was_open { Instant::now() } else { began };
         let error = match ended {
             Ended::Unimplemented => {
                 tracing::debug!("no Watch: asking by Check");
@@ -99,7 +105,7 @@ async fn run<C: ProbeClient>(probe: GrpcProbe<C>, settings: Settings, shared: Ar
             Ended::Ok => ProbeError::new(ErrorKind::ConnectionTerminated, "the watch ended"),
             Ended::Failed(error) => error,
         };
-        tracing::debug!(error.r#type = error.failure().error_type(), error = %error, "watch failed");
+        shared.checked(looked, Some(&error));
         if shared.state() != State::Down {
             shared.turn(State::Down, Some(error));
         }
@@ -123,6 +129,7 @@ async fn follow<C: ProbeClient>(
     shared: &Shared,
     heard: &mut bool,
 ) -> Ended {
+    let mut began = Instant::now();
     let first = async {
         let mut answers = probe.call(WATCH).await?;
         let serving = answers.next().await?;
@@ -140,7 +147,9 @@ async fn follow<C: ProbeClient>(
     // What is told counts until the server says otherwise.
     shared.set_next_check(None);
     loop {
-        match (judge(serving), shared.state()) {
+        let result = judge(serving);
+        shared.checked(began, result.as_ref().err());
+        match (result, shared.state()) {
             (Ok(()), State::Up) | (Err(_), State::Down) => {}
             (Ok(()), _) => shared.turn(State::Up, None),
             (Err(error), _) => shared.turn(State::Down, Some(error)),
@@ -152,6 +161,7 @@ async fn follow<C: ProbeClient>(
             Ok(serving) => serving,
             Err(ended) => return ended,
         };
+        began = Instant::now();
     }
 }
 

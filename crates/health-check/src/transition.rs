@@ -34,7 +34,7 @@ pub struct Transition {
     pub forced: Option<Override>,
 }
 
-/// One probe that has ended.
+/// One probe that has ended, or a message of a [`GrpcWatch`](crate::GrpcWatch).
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastCheck {

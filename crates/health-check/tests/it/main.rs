@@ -6,6 +6,7 @@ mod gate;
 #[cfg(feature = "metrics")]
 mod gauges;
 mod grpc;
+mod grpc_watch;
 mod monitor;
 mod monitor_model;
 mod monitor_start;
