@@ -1,6 +1,8 @@
 //! The monitor, the gate and the endpoints from outside.
 #![cfg(test)]
 
+#[cfg(feature = "metrics")]
+mod counters;
 mod endpoints;
 mod gate;
 #[cfg(feature = "metrics")]
