@@ -41,6 +41,54 @@ pub use self::status_page::StatusPageConfig;
 /// The serde form of a [`Monitor`](crate::Monitor) with an [`HttpProbe`]: their settings by the same names. Durations are text: `250ms`, `5s`.
 ///
 /// The gate and the outlier detection have sections of their own, whose mistakes are found with those of the [`Settings`].
+///
+/// What is left out keeps its default. This names every setting:
+///
+/// ```
+/// use portcullis_gateway_error::ConfigFile;
+/// use portcullis_health_check::{Config, Settings};
+///
+/// let file = ConfigFile::parse(r#"
+/// path: /
+/// method: GET
+/// expected: [200, 399]
+/// also_expected: []
+/// decisive: []
+/// expected_headers: {}
+/// host: null
+/// headers: {}
+/// body: null               # {starts_with: "{", contains: ["pass"]}
+/// max_body: 65536
+/// tcp: null                # {send: "PING\r\n", receive: {contains: [PONG]}, max_bytes: 4096, timeout: 1s}
+/// grpc: null               # {service: orders.v1, unimplemented_is_up: false, watch: false, timeout: 1s}
+/// interval: 5s
+/// unhealthy_interval: null
+/// healthy_edge_interval: null
+/// unhealthy_edge_interval: null
+/// changing_interval: null
+/// no_traffic_interval: null
+/// no_traffic_healthy_interval: null
+/// on_demand: null
+/// initial_delay: 0s
+/// initial_jitter: 0s
+/// interval_jitter: 0s
+/// jitter: 0.1
+/// timeout: 1s
+/// rise: 2
+/// fall: 3
+/// max_time_in_error: 0s
+/// initial: optimistic
+/// history: 16
+/// gate: {mode: fail_fast, wait_limit: null, name: null}
+/// outlier_detection: null
+/// passive_only: false
+/// "#)?;
+/// let config: Config = file.read()?;
+/// assert_eq!(config, Config::default());
+/// let settings = Settings::try_from(&config).map_err(|mistake| file.locate(mistake))?;
+/// assert_eq!(settings, Settings::default());
+/// # Ok::<_, portcullis_gateway_error::InvalidConfig>(())
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
