@@ -9,13 +9,14 @@ use portcullis_gateway_error::{
 };
 use tower_service::Service;
 
-use crate::http_probe::MAX_BODY_BYTES;
+use crate::http_probe::{MAX_BODY_BYTES, degraded};
 use crate::read::read;
 use crate::{Observed, Probe, ProbeError};
 
 /// A probe that makes a call to a service, a whole stack perhaps, and judges it as calls are judged for ejection: see [`Observed`].
 ///
-/// An answer that is no failure of the server or on the way to it is a success, a 404 too: what was asked is there to answer. For a probe that expects certain
+/// An answer that is no failure of the server or on the way to it is a success, a 404 too: what was asked is there to answer. With the field `x-envoy-degraded` it is an error
+/// that is [`degraded`](ProbeError::degraded): up, and called last. For a probe that expects certain
 /// statuses there is [`HttpProbe`](crate::HttpProbe), and for a service that does not speak HTTP a closure.
 ///
 /// ```
@@ -107,7 +108,7 @@ where
             return Err(ProbeError::new(ErrorKind::HttpResponseIncomplete, details));
         }
         if !is_grpc(&head.headers) {
-            return Ok(());
+            return degraded(&head);
         }
         // The status of gRPC stands in the trailers, or in the head where there is no body.
         let code = read
@@ -121,7 +122,7 @@ where
                 Err(ProbeError::new(failure, format!("answered {code}")))
             }
             // Without one, it has sent more than is read of an answer.
-            _ => Ok(()),
+            _ => degraded(&head),
         }
     }
 

@@ -9,12 +9,14 @@ use portcullis_gateway_error::{ErrorKind, Failure, GrpcCode, classify_response, 
 
 use crate::grpc_watch::GrpcWatch;
 use crate::health_proto::{CHECK, Malformed, Messages, ServingStatus, encode_request};
+use crate::http_probe::degraded;
 use crate::{Probe, ProbeBody, ProbeClient, ProbeError};
 
 /// A probe that calls `Check` of [`grpc.health.v1`](https://github.com/grpc/grpc/blob/master/doc/health-checking.md) over any tower client that speaks HTTP/2.
 ///
 /// `SERVING` is up. `NOT_SERVING`, `UNKNOWN` and `SERVICE_UNKNOWN` are down, and so is every error, with its kind. A server without the health service
-/// (`UNIMPLEMENTED`) is down too, as for the probes of Kubernetes, unless [`unimplemented_is_up`](Self::unimplemented_is_up).
+/// (`UNIMPLEMENTED`) is down too, as for the probes of Kubernetes, unless [`unimplemented_is_up`](Self::unimplemented_is_up). `SERVING` with the field `x-envoy-degraded` in the
+/// head is an error that is [`degraded`](ProbeError::degraded): up, and called last; for a [`watch`](Self::watch) that counts for all that its stream tells.
 ///
 /// A client whose body is of one type, as tonic's `Channel`, wants the body mapped: `ServiceBuilder::new().map_request(|request| request.map(tonic::body::Body::new))`.
 ///
@@ -43,6 +45,8 @@ pub struct GrpcProbe<C> {
 pub(crate) struct Answers<B> {
     body: Pin<Box<B>>,
     messages: Messages,
+    /// Why it is degraded, where the head says so.
+    degraded: Result<(), ProbeError>,
 }
 
 /// Why there is no message.
@@ -142,6 +146,7 @@ impl<C> GrpcProbe<C> {
             return Err(Ended::Failed(ProbeError::new(failure, details)));
         }
         Ok(Answers {
+            degraded: degraded(&head),
             body: Box::pin(body),
             messages: Messages::new(MAX_MESSAGE_BYTES),
         })
@@ -166,13 +171,13 @@ impl<C: ProbeClient> Probe for GrpcProbe<C> {
             let serving = answers.next().await?;
             // The status comes after the message, and counts as much.
             match answers.next().await {
-                Err(Ended::Ok) => Ok(serving),
+                Err(Ended::Ok) => Ok(answers.judge(serving)),
                 Err(ended) => Err(ended),
                 Ok(_) => Err(Ended::malformed("more than one message")),
             }
         };
         match look.await {
-            Ok(serving) => judge(serving),
+            Ok(result) => result,
             Err(Ended::Unimplemented) => self.unimplemented(),
             Err(Ended::Ok) => Err(failed(GrpcCode::Ok, "answered OK without a message")),
             Err(Ended::Failed(error)) => Err(error),
@@ -184,20 +189,20 @@ impl<C: ProbeClient> Probe for GrpcProbe<C> {
     }
 }
 
-/// What a status means.
-pub(crate) fn judge(serving: ServingStatus) -> Result<(), ProbeError> {
-    match serving {
-        ServingStatus::Serving => Ok(()),
-        other => Err(ProbeError::new(
-            ErrorKind::DestinationUnavailable,
-            other.as_str(),
-        )),
-    }
-}
-
 // === impl Answers ===
 
 impl<B: Body> Answers<B> {
+    /// What a status of this answer means.
+    pub(crate) fn judge(&self, serving: ServingStatus) -> Result<(), ProbeError> {
+        match serving {
+            ServingStatus::Serving => self.degraded.clone(),
+            other => Err(ProbeError::new(
+                ErrorKind::DestinationUnavailable,
+                other.as_str(),
+            )),
+        }
+    }
+
     /// Waits for the next message.
     pub(crate) async fn next(&mut self) -> Result<ServingStatus, Ended> {
         loop {

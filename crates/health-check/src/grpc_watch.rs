@@ -5,7 +5,7 @@ use portcullis_gateway_error::{Chance, ErrorKind};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::grpc_probe::{Ended, judge};
+use crate::grpc_probe::Ended;
 use crate::health_proto::WATCH;
 use crate::settings::LONGEST;
 use crate::shared::{End, Shared};
@@ -147,11 +147,14 @@ async fn follow<C: ProbeClient>(
     // What is told counts until the server says otherwise.
     shared.set_next_check(None);
     loop {
-        let result = judge(serving);
+        let result = ProbeError::finding(answers.judge(serving));
         shared.checked(began, result.as_ref().err());
+        if let Ok(degraded) = &result {
+            shared.degrade(degraded.clone());
+        }
         match (result, shared.state()) {
-            (Ok(()), State::Up) | (Err(_), State::Down) => {}
-            (Ok(()), _) => shared.turn(State::Up, None),
+            (Ok(_), State::Up) | (Err(_), State::Down) => {}
+            (Ok(_), _) => shared.turn(State::Up, None),
             (Err(error), _) => shared.turn(State::Down, Some(error)),
         }
         if shared.state() == State::Up {

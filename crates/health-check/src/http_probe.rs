@@ -11,7 +11,7 @@ use crate::{Pattern, Probe, ProbeBody, ProbeClient, ProbeError};
 /// A probe that sends one HTTP request over any tower client and looks at the status of the answer, and at its body where that is asked.
 ///
 /// HTTPS, proxies and HTTP/2 are the client's. Redirects are not followed, unless the client does. An answer that means up and has the field `x-envoy-degraded`, whatever its
-/// value, is an error that is [`degraded`](ProbeError::degraded): up, and called last.
+/// value, is an error of [`probe`](Probe::probe) that [`is_degraded`](ProbeError::is_degraded): up, and called last.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -194,13 +194,18 @@ impl<C> HttpProbe<C> {
                 "answered {status} with a body that is not {pattern} within {} bytes",
                 read.bytes.len()
             )),
-            _ if head.headers.contains_key(DEGRADED) => {
-                let details = format!("answered {status} with {DEGRADED}");
-                Err(ProbeError::new(Failure::answered(status, None), details).degraded())
-            }
-            _ => Ok(()),
+            _ => degraded(head),
         }
     }
+}
+
+/// What the head of an answer that means up says of whether it is degraded.
+pub(crate) fn degraded(head: &Parts) -> Result<(), ProbeError> {
+    if !head.headers.contains_key(DEGRADED) {
+        return Ok(());
+    }
+    let details = format!("answered {} with {DEGRADED}", head.status);
+    Err(ProbeError::new(Failure::answered(head.status, None), details).degraded())
 }
 
 impl<C: ProbeClient> Probe for HttpProbe<C> {

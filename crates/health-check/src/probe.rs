@@ -10,6 +10,10 @@ use portcullis_gateway_error::{ErrorKind, Failure};
 /// [`Monitor`](crate::Monitor) does. What is up, but degraded, is an error that is [`degraded`](ProbeError::degraded).
 pub trait Probe: Send + Sync + 'static {
     /// Looks once.
+    ///
+    /// # Errors
+    /// Why it has failed. Or why it is degraded, though it is up: an error too, which [`is_degraded`](ProbeError::is_degraded), so whoever calls this asks for that before
+    /// they take it for a failure. A [`Monitor`](crate::Monitor) and a [`Check`](crate::Check) do.
     fn probe(&self) -> impl Future<Output = Result<(), ProbeError>> + Send;
 
     /// Returns how long one look may last, where this probe has a limit of its own; it counts more than that of the monitor. Default: none.

@@ -257,20 +257,25 @@ impl Shared {
             (status.state, status.since, status.degraded)
         };
         let now = Instant::now();
-        if from != state {
-            record.told = true;
+        record.told |= from != state;
+        if from != state || was_degraded != degraded {
+            let last = record.transitions.back();
+            let began = last.map_or(since, |last| last.at.max(since));
+            let transition = Transition {
+                from,
+                to: state,
+                at: now,
+                lasted: now.saturating_duration_since(began),
+                was_degraded,
+                degraded,
+                reason: reason.clone(),
+                forced,
+            };
             if record.transitions.len() >= record.most {
                 record.transitions.pop_front();
             }
             if record.most > 0 {
-                record.transitions.push_back(Transition {
-                    from,
-                    to: state,
-                    at: now,
-                    lasted: now.saturating_duration_since(since),
-                    reason: reason.clone(),
-                    forced,
-                });
+                record.transitions.push_back(transition);
             }
         }
         drop(record);

@@ -16,7 +16,7 @@ pub enum Override {
     Drain,
 }
 
-/// One change of a state.
+/// One change of a state, or of whether what is up is degraded: from up to up then.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
@@ -28,7 +28,11 @@ pub struct Transition {
     pub at: Instant,
     /// How long it had been what it was.
     pub lasted: Duration,
-    /// Why, where it went down, or came up degraded.
+    /// Whether it had been degraded.
+    pub was_degraded: bool,
+    /// Whether it is degraded from then on.
+    pub degraded: bool,
+    /// Why, where it went down, or is degraded.
     pub reason: Option<ProbeError>,
     /// What was decided by hand, where that made it so.
     pub forced: Option<Override>,
@@ -77,5 +81,21 @@ impl Override {
             Self::Down => Some("forced down by hand"),
             Self::Drain => Some("draining"),
         }
+    }
+}
+
+// === impl Transition ===
+
+impl Transition {
+    /// What it was and what it became, as a page says it.
+    #[cfg(feature = "status-page")]
+    pub(crate) const fn words(&self) -> (&'static str, &'static str) {
+        const fn word(state: State, degraded: bool) -> &'static str {
+            if degraded { "degraded" } else { state.as_str() }
+        }
+        (
+            word(self.from, self.was_degraded),
+            word(self.to, self.degraded),
+        )
     }
 }

@@ -277,9 +277,10 @@ fn changes(html: &mut Html, snapshot: &Snapshot, upstream: &str, row: &Row) {
 }
 
 fn change(html: &mut Html, snapshot: &Snapshot, transition: &Transition) {
-    html.raw(transition.from.as_str())
+    let (from, to) = transition.words();
+    html.raw(from)
         .raw(" to ")
-        .raw(transition.to.as_str())
+        .raw(to)
         .raw(" <span data-ago=\"")
         .seconds(snapshot.since(transition.at))
         .raw(" ago");

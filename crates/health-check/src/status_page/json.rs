@@ -92,9 +92,10 @@ fn endpoint(snapshot: &Snapshot, row: &Row) -> Value {
 }
 
 fn change(snapshot: &Snapshot, transition: &Transition) -> Value {
+    let (from, to) = transition.words();
     object([
-        ("from", json!(transition.from.as_str())),
-        ("to", json!(transition.to.as_str())),
+        ("from", json!(from)),
+        ("to", json!(to)),
         (
             "ago_seconds",
             json!(snapshot.since(transition.at).as_secs()),

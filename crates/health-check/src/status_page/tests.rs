@@ -1,4 +1,5 @@
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -437,4 +438,47 @@ proptest! {
         prop_assert_eq!(marks, shape("a", "b", "c").0);
         prop_assert_eq!(details, reason);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_degraded_is_a_change() {
+    let degraded = Arc::new(AtomicBool::new(false));
+    let says = Arc::clone(&degraded);
+    let health = Monitor::new(move || {
+        let degraded = says.load(Ordering::SeqCst);
+        std::future::ready(if degraded {
+            Err(refused().degraded())
+        } else {
+            Ok(())
+        })
+    })
+    .interval(Duration::from_secs(10))
+    .jitter(0.0)
+    .start();
+    health.wait_for(State::Up).await;
+    let page = page().health("orders", health);
+
+    degraded.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    degraded.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+
+    let (html, json) = (html(&page).await, json(&page).await);
+    for words in ["unknown to up", "up to degraded", "degraded to up"] {
+        assert!(html.contains(words), "{words}: {html}");
+    }
+    let changes = json["upstreams"][0]["endpoints"][0]["changes"].as_array();
+    let words: Vec<_> = changes
+        .unwrap()
+        .iter()
+        .map(|change| (change["from"].as_str(), change["to"].as_str()))
+        .collect();
+    assert_eq!(
+        words,
+        [
+            (Some("degraded"), Some("up")),
+            (Some("up"), Some("degraded")),
+            (Some("unknown"), Some("up")),
+        ]
+    );
 }

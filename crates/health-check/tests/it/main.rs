@@ -3,6 +3,7 @@
 
 #[cfg(feature = "metrics")]
 mod counters;
+mod degraded;
 mod endpoints;
 mod gate;
 #[cfg(feature = "metrics")]
