@@ -74,6 +74,7 @@
 //! | `tcp_health_check`, `tcpSocket` (K) | [`TcpProbe`](crate::TcpProbe) | text, or any bytes, not hex |
 //! | `grpc_health_check`, `grpc` (K) | [`GrpcProbe`](crate::GrpcProbe) | |
 //! | `observe layer4`, `on-error fastinter` (H) | [`check_on_connect_failure`](crate::OutlierDetection::check_on_connect_failure) (true) | a probe at once, a tenth of the interval after the last at the soonest |
+//! | `observe layer7`, `on-error fastinter` (H) | [`check_on_failure`](crate::OutlierDetection::check_on_failure) (false) | not for a failure that ejects |
 //! | `set server .. state drain`, `maint`, `ready` (H) | [`Health::force`](crate::Health::force), [`release`](crate::Health::release) | |
 //!
 //! # gRPC

@@ -49,6 +49,7 @@ pub struct OutlierDetection {
     pub(crate) abandoned_after: Option<Duration>,
     pub(crate) return_on_check: bool,
     pub(crate) check_on_connect_failure: bool,
+    pub(crate) check_on_failure: bool,
     pub(crate) seed: Option<u64>,
 }
 
@@ -176,6 +177,13 @@ impl OutlierDetection {
         self
     }
 
+    /// Replaces whether every other call that fails makes the monitor probe at once too, as [`check_on_connect_failure`](Self::check_on_connect_failure) says, unless it
+    /// ejects the endpoint (HAProxy's `on-error fastinter` with `observe layer7`). Default: false, since what fails calls may be well for probes.
+    pub fn check_on_failure(mut self, checks: bool) -> Self {
+        self.check_on_failure = checks;
+        self
+    }
+
     /// Makes jitter and enforcement repeat. Default: another seed for every group.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -274,6 +282,7 @@ impl Default for OutlierDetection {
             abandoned_after: None,
             return_on_check: true,
             check_on_connect_failure: true,
+            check_on_failure: false,
             seed: None,
         }
     }

@@ -238,10 +238,12 @@ impl Endpoint {
         *self.hurry.lock().unwrap_or_else(PoisonError::into_inner) = Some(hurry);
     }
 
-    /// A call got no connection: the monitor is to look now.
+    /// A call failed, without a connection or with one: the monitor is to look now, where that is to be so.
     #[cold]
-    pub(crate) fn check_now(&self) {
-        if !self.group.settings.check_on_connect_failure {
+    pub(crate) fn check_now(&self, connected: bool) {
+        let settings = &self.group.settings;
+        let asks = settings.check_on_failure || !connected && settings.check_on_connect_failure;
+        if !asks {
             return;
         }
         let hurry = {

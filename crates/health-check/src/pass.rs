@@ -49,7 +49,7 @@ impl Pass {
     /// Says that the call failed so. Where it got no connection, the monitor looks at once.
     pub(crate) fn fail(self, failure: &Failure) {
         if failure.is_connect_failure() {
-            self.endpoint.check_now();
+            self.endpoint.check_now(false);
         }
         self.settle(Observed::of_failure(failure));
     }
@@ -109,6 +109,10 @@ impl Drop for Pass {
         self.draw();
         if self.dropped != Observed::Nothing || self.ticket.trial {
             self.endpoint.observe(self.ticket, self.dropped);
+        }
+        // Where it was ejected for this, that is decided, and a probe that is well would undo it.
+        if self.dropped.is_failure() && self.endpoint.is_closed() {
+            self.endpoint.check_now(true);
         }
     }
 }

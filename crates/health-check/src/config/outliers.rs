@@ -38,6 +38,7 @@ use crate::{Detector, FailurePercentage, OutlierDetection, SuccessRate};
 /// abandoned_after: null
 /// return_on_check: true
 /// check_on_connect_failure: true
+/// check_on_failure: false
 /// "#)?;
 /// let settings = OutlierDetection::try_from(&file.read::<OutlierDetectionConfig>()?)
 ///     .map_err(|mistake| file.locate(mistake))?;
@@ -87,6 +88,8 @@ pub struct OutlierDetectionConfig {
     pub return_on_check: bool,
     /// See [`OutlierDetection::check_on_connect_failure`].
     pub check_on_connect_failure: bool,
+    /// See [`OutlierDetection::check_on_failure`].
+    pub check_on_failure: bool,
 }
 
 /// The serde form of a [`SuccessRate`].
@@ -156,6 +159,7 @@ impl Default for OutlierDetectionConfig {
             abandoned_after: settings.abandoned_after,
             return_on_check: settings.return_on_check,
             check_on_connect_failure: settings.check_on_connect_failure,
+            check_on_failure: settings.check_on_failure,
         }
     }
 }
@@ -221,7 +225,8 @@ impl TryFrom<&OutlierDetectionConfig> for OutlierDetection {
             .trials(trials)
             .abandoned_after(config.abandoned_after)
             .return_on_check(config.return_on_check)
-            .check_on_connect_failure(config.check_on_connect_failure);
+            .check_on_connect_failure(config.check_on_connect_failure)
+            .check_on_failure(config.check_on_failure);
         let enforcing = config.enforcing.apply(settings);
         enforcing.map_err(within("enforcing"))
     }

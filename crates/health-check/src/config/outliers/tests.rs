@@ -27,6 +27,7 @@ fn data_and_code_say_the_same() {
         "abandoned_after": "2s",
         "return_on_check": false,
         "check_on_connect_failure": false,
+        "check_on_failure": true,
     }));
 
     let code = OutlierDetection::new()
@@ -50,7 +51,8 @@ fn data_and_code_say_the_same() {
         .trials(NonZeroU8::new(4).unwrap())
         .abandoned_after(Some(Duration::from_secs(2)))
         .return_on_check(false)
-        .check_on_connect_failure(false);
+        .check_on_connect_failure(false)
+        .check_on_failure(true);
     assert_eq!(data.unwrap(), code);
     assert_eq!(settings(json!({})).unwrap(), OutlierDetection::default());
 }

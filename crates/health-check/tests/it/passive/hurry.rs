@@ -90,6 +90,52 @@ async fn a_refused_connection_brings_the_probe_and_no_other_failure_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_failure_that_does_not_eject_brings_the_probe_where_that_is_asked_for() {
+    for (reply, calls, expected) in [
+        (Reply::Status(502), 1, vec![0, 4000, 14_000]),
+        (Reply::Status(500), 1, vec![0, 4000, 14_000]),
+        (Reply::Broken, 1, vec![0, 4000, 14_000]),
+        (Reply::Message(14), 1, vec![0, 4000, 14_000]),
+        (
+            Reply::Error(ErrorKind::HttpResponseTimeout),
+            1,
+            vec![0, 4000, 14_000],
+        ),
+        (Reply::Status(429), 1, vec![0, 10_000]),
+        (Reply::Status(200), 1, vec![0, 10_000]),
+        // The third ejects it.
+        (Reply::Status(502), 3, vec![0, 4000, 14_000]),
+    ] {
+        let (looks, start) = (Looks::default(), Instant::now());
+        let settings = OutlierDetection::new()
+            .consecutive_gateway_failures(NonZeroU16::new(3))
+            .check_on_failure(true)
+            .return_on_check(false);
+        let passive = settings.endpoint("a");
+        let layer = HealthCheckLayer::new(looks.health(|monitor| monitor)).passive(passive.clone());
+        sleep(Duration::from_secs(4)).await;
+
+        for _ in 0..calls {
+            exchange(&mut layer.layer(Upstream::new(reply).service().0)).await;
+        }
+        sleep(Duration::from_secs(11)).await;
+
+        assert_eq!(looks.since(start), expected, "{reply:?}, {calls}");
+        assert_eq!(is_ejected(&passive), calls == 3);
+    }
+    // One that ejects at once brings none.
+    let (looks, start) = (Looks::default(), Instant::now());
+    let settings = OutlierDetection::new().consecutive_gateway_failures(NonZeroU16::new(1));
+    let passive = settings.check_on_failure(true).endpoint("a");
+    let layer = HealthCheckLayer::new(looks.health(|monitor| monitor)).passive(passive.clone());
+    sleep(Duration::from_secs(4)).await;
+    call(&layer, &Upstream::new(Reply::Status(502))).await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(looks.since(start), [0]);
+    assert!(is_ejected(&passive));
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_failures_bring_a_probe_in_a_tenth_of_the_interval() {
     let (looks, start) = (Looks::default(), Instant::now());
     let layer =
