@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 
@@ -61,6 +62,8 @@ pub struct Endpoints {
     details: Option<Arc<MaySee>>,
     service_id: Option<Arc<str>>,
     version: Option<Arc<str>>,
+    /// For how long others may keep an answer.
+    cache_for: Duration,
     /// For those paths that have one of their own.
     mappings: BTreeMap<HealthPath, StatusMapping>,
 }
@@ -117,6 +120,14 @@ impl Endpoints {
     #[must_use]
     pub fn version(mut self, version: impl Into<Arc<str>>) -> Self {
         self.version = Some(version.into());
+        self
+    }
+
+    /// Replaces for how long whoever asks may keep an answer, in whole seconds: `cache-control` says it, and `private` to whom details are shown. Default: zero, `no-store`,
+    /// since a health that is kept is none.
+    #[must_use]
+    pub const fn cache_for(mut self, age: Duration) -> Self {
+        self.cache_for = age;
         self
     }
 
@@ -226,6 +237,7 @@ impl fmt::Debug for Endpoints {
             .field("details", &self.details.is_some())
             .field("service_id", &self.service_id)
             .field("version", &self.version)
+            .field("cache_for", &self.cache_for)
             .field("mappings", &self.mappings)
             .finish()
     }

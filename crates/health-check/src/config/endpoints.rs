@@ -7,6 +7,7 @@ use portcullis_gateway_error::InvalidConfig;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::pool::at_most_a_day;
 use crate::{Check, Endpoints, HealthPath, StatusMapping};
 
 /// The serde form of [`Endpoints`]: what is data of the checks that the code makes, by their names.
@@ -33,6 +34,9 @@ pub struct EndpointsConfig {
     pub service_id: Option<String>,
     /// See [`Endpoints::version`]. Default: none.
     pub version: Option<String>,
+    /// See [`Endpoints::cache_for`]. At most a day.
+    #[serde(with = "humantime_serde")]
+    pub cache_for: Duration,
     /// What counts as down at a path, by its name: `livez`, `readyz`, `startupz`, `healthz`. See [`Endpoints::mapping`].
     pub mappings: BTreeMap<HealthPath, StatusMappingConfig>,
     /// Names of checks that are left out of all endpoints. Default: none.
@@ -110,6 +114,8 @@ impl EndpointsConfig {
         if let Some(version) = &self.version {
             endpoints = endpoints.version(version.as_str());
         }
+        at_most_a_day("cache_for", self.cache_for)?;
+        endpoints = endpoints.cache_for(self.cache_for);
         for (path, mapping) in &self.mappings {
             let mapping = StatusMapping::try_from(*mapping);
             let within = |mistake: InvalidConfig| mistake.within(path.as_str()).within("mappings");
@@ -282,6 +288,7 @@ mod tests {
             "starting": true,
             "service_id": "orders-7",
             "version": "2",
+            "cache_for": "2s",
             "mappings": {"readyz": {"degraded_is_down": true, "unknown_is_down": true, "down": 500}, "livez": {}},
             "exclude": ["orders"],
             "checks": {
@@ -296,6 +303,7 @@ mod tests {
             .starting()
             .service_id("orders-7")
             .version("2")
+            .cache_for(Duration::from_secs(2))
             .mapping(
                 HealthPath::Ready,
                 StatusMapping::new()
@@ -328,6 +336,7 @@ mod tests {
         for (config, field) in [
             (json!({"service_id": ""}), "service_id"),
             (json!({"version": ""}), "version"),
+            (json!({"cache_for": "25h"}), "cache_for"),
             (
                 json!({"mappings": {"readyz": {"down": 399}}}),
                 "mappings.readyz.down",

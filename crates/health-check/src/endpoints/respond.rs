@@ -77,6 +77,9 @@ impl Endpoints {
         let mut response = answer(status, format.content_type(), Bytes::from(text));
         let headers = response.headers_mut();
         headers.insert(header::VARY, HeaderValue::from_static("accept"));
+        if let Some(cache) = self.cache_control(may_see) {
+            headers.insert(header::CACHE_CONTROL, cache);
+        }
         if format == Format::Html {
             let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
             headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
@@ -87,6 +90,14 @@ impl Endpoints {
             headers.insert("x-envoy-immediate-health-check-fail", failed);
         }
         without_body(&head.method, response)
+    }
+
+    /// `None` where nobody may keep an answer.
+    fn cache_control(&self, may_see: bool) -> Option<HeaderValue> {
+        let seconds = self.cache_for.as_secs();
+        let private = if may_see { "private, " } else { "" };
+        let value = format!("{private}max-age={seconds}");
+        (seconds > 0).then(|| value.parse().ok()).flatten()
     }
 
     /// `None` where there is no such check.

@@ -202,6 +202,28 @@ async fn each_path_has_its_own_mapping() {
     );
 }
 
+#[tokio::test]
+async fn an_answer_may_be_kept_where_that_was_said() {
+    let cached = endpoints().cache_for(Duration::from_millis(2500));
+    let detailed = cached.clone().details(|_| true);
+    for (row, endpoints, path, expected) in [
+        ("nothing said", &endpoints(), "/readyz", "no-store"),
+        ("down", &cached, "/readyz", "max-age=2"),
+        ("up", &cached, "/livez", "max-age=2"),
+        ("no check", &cached, "/livez/none", "no-store"),
+        ("for one alone", &detailed, "/readyz", "private, max-age=2"),
+        (
+            "less than a second",
+            &endpoints().cache_for(Duration::from_millis(900)),
+            "/livez",
+            "no-store",
+        ),
+    ] {
+        let (_, headers, _) = ask(endpoints, &Method::GET, path, "*/*").await;
+        assert_eq!(headers[header::CACHE_CONTROL], expected, "{row}");
+    }
+}
+
 /// As Envoy's `/healthcheck/fail` and `/healthcheck/ok`, and HAProxy's `maint` and `ready`.
 #[tokio::test]
 async fn somebody_can_take_the_service_out_and_put_it_back() {
