@@ -3,6 +3,7 @@
 mod contract;
 mod health;
 mod membership;
+mod model;
 mod names;
 mod overview;
 mod picks;
