@@ -10,6 +10,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use portcullis_health_check::{Check, Endpoints, GrpcProbe, ProbeBody, State};
+use portcullis_test_support::{ScriptBody, Step};
 use tokio::time::Instant;
 use tower::{ServiceExt, service_fn};
 
@@ -265,4 +266,32 @@ async fn an_answer_that_is_not_right_is_down_and_says_what_is_wrong() {
 
         assert_eq!(error.to_string(), expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_open_is_not_due_and_never_stale() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let client = service_fn(move |_: Request<ProbeBody>| {
+        let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
+        let body = ScriptBody::new([Step::data("\0\0\0\0\x02\x08\x01"), Step::Stall]);
+        let answer = Response::builder().header("content-type", "application/grpc");
+        let answer = answer.body(body).unwrap();
+        let refused = std::io::ErrorKind::ConnectionRefused;
+        std::future::ready(if first {
+            Err(refused.into())
+        } else {
+            Ok(answer)
+        }) as std::future::Ready<Result<_, std::io::Error>>
+    });
+    let health = GrpcProbe::new(client, "http://orders".parse().unwrap())
+        .watch()
+        .start();
+
+    health.wait_for(State::Down).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(health.next_check().is_some(), "it is opened again");
+    health.wait_for(State::Up).await;
+    assert_eq!(health.next_check(), None);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!((health.state(), health.overdue()), (State::Up, None));
 }

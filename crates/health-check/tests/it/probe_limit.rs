@@ -242,3 +242,45 @@ async fn who_asks_while_a_probe_waits_for_its_turn_gets_that_one_and_no_other() 
     sleep(Duration::from_secs(20)).await;
     assert_eq!(checks(&waits), 3);
 }
+
+/// Monitors come and go on several threads, while their probes run, wait for their turn and end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_place_is_lost_or_given_twice_where_monitors_come_and_go() {
+    let (in_flight, limit) = (InFlight::default(), limit(3));
+    let start = |number: u32| {
+        let in_flight = in_flight.clone();
+        let probe = move || {
+            let running = in_flight.enter();
+            async move {
+                let _running = running;
+                for _ in 0..number % 5 {
+                    tokio::task::yield_now().await;
+                }
+                Ok(())
+            }
+        };
+        let monitor = Monitor::new(probe).interval(Duration::from_millis(1));
+        let monitor = monitor.probe_limit(limit.clone());
+        match number % 3 {
+            0 => monitor.on_demand(Duration::from_millis(1)).start(),
+            _ => monitor.start(),
+        }
+    };
+    let mut monitors: VecDeque<_> = (0..50).map(start).collect();
+    for number in 50..5000 {
+        monitors.pop_front();
+        monitors.push_back(start(number));
+        for health in &monitors {
+            health.check_now();
+        }
+        tokio::task::yield_now().await;
+    }
+    let most = in_flight.most();
+    assert!((1..=3).contains(&most), "{most}");
+
+    let all: Vec<_> = (1..4).map(|_| start(1)).collect();
+    for health in &all {
+        let known = tokio::time::timeout(Duration::from_secs(30), health.wait_for(State::Up));
+        assert!(known.await.is_ok(), "a place is lost");
+    }
+}
