@@ -246,19 +246,25 @@ async fn somebody_can_take_the_service_out_and_put_it_back() {
 
 #[tokio::test]
 async fn draining_fails_readiness_and_not_liveness() {
-    let endpoints = Endpoints::new();
+    let db = Health::fixed(State::Up);
+    let endpoints = Endpoints::new().check(Check::health("db", db.clone()).tag("orders.v1"));
     assert_eq!(get(&endpoints, "/readyz").await.0, 200);
 
     endpoints.drain();
 
     assert!(!endpoints.is_ready());
     let (status, headers, body) = ask(&endpoints, &Method::GET, "/readyz", "").await;
-    assert_eq!(
-        (status, body.as_str()),
-        (503, "[-]shutdown failed: draining\nreadyz check failed\n")
-    );
+    let said = "[+]db ok\n[-]shutdown failed: draining\nreadyz check failed\n";
+    assert_eq!((status, body.as_str()), (503, said));
     assert_eq!(headers["x-envoy-immediate-health-check-fail"], "true");
     assert_eq!(get(&endpoints, "/livez").await.0, 200);
+    // For good, whatever is said of a check later.
+    db.force(Override::Up);
+    assert!(!endpoints.is_ready());
+    for service in ["", "orders.v1"] {
+        let status = endpoints.serving(service).await;
+        assert_eq!(status, ServingStatus::NotServing, "{service:?}");
+    }
 }
 
 #[tokio::test]
@@ -583,6 +589,26 @@ async fn those_who_ask_at_once_share_one_probe_and_those_who_ask_soon_its_result
     advance(Duration::from_millis(1)).await;
     get(&endpoints, "/readyz").await;
     assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+/// A dependency that is down is not asked more often for it.
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_again_as_long_as_a_success() {
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&runs);
+    let fails = move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Err(refused()))
+    };
+    let endpoints = Endpoints::new().check(Check::probe("db", fails));
+
+    for (millis, expected) in [(0, 1), (999, 1), (1, 2), (500, 2)] {
+        advance(Duration::from_millis(millis)).await;
+        for path in ["/readyz", "/healthz", "/readyz/db"] {
+            assert_eq!(get(&endpoints, path).await.0, 503, "{path}");
+        }
+        assert_eq!(runs.load(Ordering::SeqCst), expected, "{millis}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
