@@ -45,7 +45,7 @@ use self::together::All;
 ///
 /// Else 503, unless [`mapping`](Self::mapping) says otherwise. Each takes `?verbose` and `?exclude=NAME`, repeatable, and `/readyz/NAME` asks for one check, or else for those of a [`tag`](Check::tag) of
 /// that name, with the drain and the start. The text is that of the
-/// [apiserver](https://kubernetes.io/docs/reference/using-api/health-checks/), with `[~]` for a check that is down and not required; `accept` can ask for
+/// [apiserver](https://kubernetes.io/docs/reference/using-api/health-checks/), with `[~]` for a check that is down and not required, or up and [degraded](crate::ProbeError::degraded); `accept` can ask for
 /// `application/health+json` ([draft-inadarei-api-health-check](https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check-06)), or `application/json`, which is
 /// the same, and for `text/html`. `GET` and `HEAD` only. Whoever asks sees names and states; why, since when and until when only whom
 /// [`details`](Self::details) lets see it. A [pool](crate::Pool::check) is one check; how many of its endpoints are up, and why others are down, are details of it.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Overview;
 use crate::monitor::look;
+use crate::probe::Finding;
 use crate::thresholds::{Judge, Thresholds};
 use crate::{Health, Probe, ProbeError, State, telemetry};
 
@@ -49,6 +50,9 @@ pub(super) struct Seen {
     pub(super) state: State,
     /// Whether it counts as up.
     pub(super) up: bool,
+    /// Whether it is up, but degraded.
+    pub(super) degraded: bool,
+    /// Why it is down, or degraded.
     pub(super) reason: Option<ProbeError>,
     pub(super) since: Option<Instant>,
     pub(super) next_check: Option<Instant>,
@@ -72,16 +76,14 @@ struct Known {
     at: Instant,
     since: Instant,
     judge: Judge,
-    /// Why it is down.
-    error: Option<ProbeError>,
+    /// Why it is down, or degraded.
+    reason: Option<ProbeError>,
 }
 
 /// A [`Probe`] behind a pointer.
 trait Look: Send + Sync {
-    fn look(&self, limit: Duration) -> Pin<Box<dyn Future<Output = LookResult> + Send>>;
+    fn look(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Finding> + Send>>;
 }
-
-type LookResult = Result<(), ProbeError>;
 
 struct Looked<P>(Arc<P>);
 
@@ -244,8 +246,8 @@ impl Check {
         let mut flight = last.flight(|landed| {
             let (probe, last, check) = (Arc::clone(probe), Arc::clone(last), self.clone());
             tokio::spawn(async move {
-                let result = probe.look(check.timeout).await;
-                landed.send_replace(Some(last.set(&check, result.err())));
+                let finding = probe.look(check.timeout).await;
+                landed.send_replace(Some(last.set(&check, finding)));
             });
         });
         // It has begun before or now, so that its own time is over first, unless it is that of a clone that waits for longer.
@@ -334,8 +336,8 @@ impl Seen {
         Self {
             state: status.state,
             up: health.is_up(),
-            // Of what is up, nothing is said.
-            reason: status.reason.filter(|_| !status.degraded),
+            degraded: status.degraded,
+            reason: status.reason,
             since: Some(status.since),
             next_check: status.next_check,
             overdue: health.overdue(),
@@ -347,7 +349,8 @@ impl Seen {
         Self {
             state: known.judge.state(),
             up,
-            reason: known.error,
+            degraded: up && known.reason.is_some(),
+            reason: known.reason,
             since: Some(known.since),
             // When an answer looks again at the earliest.
             next_check: known.at.checked_add(max_age),
@@ -360,6 +363,7 @@ impl Seen {
         Self {
             state: State::Unknown,
             up: false,
+            degraded: false,
             reason: None,
             since: None,
             next_check: None,
@@ -400,27 +404,33 @@ impl Last {
     }
 
     /// Takes a result of this check.
-    fn set(&self, check: &Check, error: Option<ProbeError>) -> Known {
+    fn set(&self, check: &Check, finding: Finding) -> Known {
         let mut last = self.result.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let (mut judge, since, reason) = match last.take() {
-            Some(known) => (known.judge, known.since, known.error),
+            Some(known) => (known.judge, known.since, known.reason),
             None => (Judge::new(), now, None),
         };
         let from = judge.state();
-        let turned = judge.take(error.as_ref(), check.thresholds, now);
+        let turned = judge.take(finding.as_ref().err(), check.thresholds, now);
+        let reason = match (judge.state(), finding) {
+            // What failed last; a success that does not turn it takes nothing back.
+            (State::Down, finding) => finding.err().or(reason),
+            (_, Ok(degraded)) => degraded,
+            // A failure that does not turn it takes nothing back either.
+            (_, Err(_)) => reason,
+        };
         let known = Known {
             at: now,
             since: if turned.is_some() { now } else { since },
-            // While it is down, what failed last; a success that does not turn it takes nothing back.
-            error: error.or(reason).filter(|_| judge.state() == State::Down),
+            reason,
             judge,
         };
         *last = Some(known.clone());
         // Who is told may look at it.
         drop(last);
         if let Some(to) = turned {
-            telemetry::turned(&check.name, from, to, known.error.as_ref());
+            telemetry::turned(&check.name, from, to, known.reason.as_ref());
         }
         known
     }
@@ -437,10 +447,8 @@ impl Known {
 // === impl Looked ===
 
 impl<P: Probe> Look for Looked<P> {
-    fn look(&self, limit: Duration) -> Pin<Box<dyn Future<Output = LookResult> + Send>> {
-        let look = look(Arc::clone(&self.0), limit, None);
-        // What is degraded is up.
-        Box::pin(async move { look.await.map(drop) })
+    fn look(&self, limit: Duration) -> Pin<Box<dyn Future<Output = Finding> + Send>> {
+        Box::pin(look(Arc::clone(&self.0), limit, None))
     }
 }
 

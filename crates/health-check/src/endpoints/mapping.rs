@@ -1,6 +1,7 @@
 use http::StatusCode;
 
 use super::check::{Check, Seen};
+use super::report::Verdict;
 use crate::State;
 
 /// One of the paths of [`Endpoints`](crate::Endpoints).
@@ -77,7 +78,7 @@ impl StatusMapping {
         }
     }
 
-    /// Replaces whether it is down while a check that is not required is. Default: no.
+    /// Replaces whether it is down while a check that is not required is, or one is up and [degraded](crate::ProbeError::degraded). Default: no.
     pub const fn degraded_is_down(mut self, down: bool) -> Self {
         self.degraded_is_down = down;
         self
@@ -103,18 +104,20 @@ impl StatusMapping {
         self.down
     }
 
-    pub(super) const fn takes_degraded_for_down(self) -> bool {
-        self.degraded_is_down
-    }
-
-    /// Says whether what was seen is up.
-    pub(super) fn is_up(self, seen: &Seen) -> bool {
-        seen.up && !(self.unknown_is_down && seen.state == State::Unknown)
+    /// What was seen of a check means this.
+    pub(super) fn verdict(self, check: &Check, seen: &Seen) -> Verdict {
+        let up = seen.up && !(self.unknown_is_down && seen.state == State::Unknown);
+        match up {
+            true if !seen.degraded => Verdict::Pass,
+            false if check.required => Verdict::Fail,
+            _ if self.degraded_is_down => Verdict::Fail,
+            _ => Verdict::Warn,
+        }
     }
 
     /// Says whether nothing fails because of this check.
     pub(super) fn passes(self, check: &Check, seen: &Seen) -> bool {
-        self.is_up(seen) || !(check.required || self.degraded_is_down)
+        self.verdict(check, seen) != Verdict::Fail
     }
 }
 

@@ -202,12 +202,7 @@ fn excluded_line(name: &str) -> Line {
 }
 
 fn checked(check: &Check, seen: Seen, mapping: StatusMapping, may_see: bool) -> Line {
-    let verdict = match (mapping.is_up(&seen), check.required) {
-        (true, _) => Verdict::Pass,
-        (false, true) => Verdict::Fail,
-        (false, false) if mapping.takes_degraded_for_down() => Verdict::Fail,
-        (false, false) => Verdict::Warn,
-    };
+    let verdict = mapping.verdict(check, &seen);
     let details = may_see.then(|| Details {
         reason: seen
             .reason

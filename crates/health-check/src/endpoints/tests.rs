@@ -591,6 +591,59 @@ async fn those_who_ask_at_once_share_one_probe_and_those_who_ask_soon_its_result
     assert_eq!(runs.load(Ordering::SeqCst), 2);
 }
 
+/// `+` is a success, `g` one that is degraded, `-` a failure; what comes out is the first sign of the line.
+#[tokio::test(start_paused = true)]
+async fn what_is_up_and_degraded_is_a_warning_with_its_reason() {
+    let looks = "+gg-+--gg+";
+    let scripted = || {
+        let count = AtomicU32::new(0);
+        move || {
+            let at = count.fetch_add(1, Ordering::SeqCst) as usize;
+            let slow = ProbeError::new(ErrorKind::DestinationUnavailable, "slow").degraded();
+            std::future::ready(match looks.as_bytes().get(at) {
+                Some(b'g') => Err(slow),
+                Some(b'-') => Err(refused()),
+                _ => Ok(()),
+            })
+        }
+    };
+    let two = 2.try_into().unwrap();
+    let second = Duration::from_secs(1);
+    let health = Monitor::new(scripted()).interval(second).jitter(0.0);
+    let health = health.rise(two).fall(two).start();
+    let check = Check::probe("probe", scripted()).rise(two).fall(two);
+    let endpoints = Endpoints::new()
+        .required("health", health)
+        .check(check)
+        .details(|_| true);
+    let strict = StatusMapping::new().degraded_is_down(true);
+    let strict = endpoints.clone().mapping(HealthPath::Health, strict);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+
+    let mut seen = [String::new(), String::new()];
+    for _ in 0..looks.len() {
+        for (name, seen) in ["health", "probe"].into_iter().zip(&mut seen) {
+            let (status, body) = get(&endpoints, &format!("/readyz/{name}?verbose")).await;
+            let sign = body.chars().nth(1).unwrap();
+            assert_eq!(status == 503, sign == '-', "{body}");
+            let reason = "degraded: destination_unavailable: slow, since ";
+            assert_eq!(sign == '~', body.contains(reason), "{body}");
+            let strictly = get(&strict, &format!("/healthz/{name}")).await.0;
+            assert_eq!(strictly == 200, sign == '+', "{body}");
+            seen.push(sign);
+        }
+        advance(second).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    // One failure, and one success while it is down, turn nothing.
+    assert_eq!(seen, ["+~~~++--~+", "+~~~++--~+"]);
+    let json = ask(&endpoints, &Method::GET, "/readyz", "application/json")
+        .await
+        .2;
+    assert!(json.contains(r#""status":"pass""#), "{json}");
+}
+
 /// A dependency that is down is not asked more often for it.
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_told_again_as_long_as_a_success() {
