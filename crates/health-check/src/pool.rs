@@ -175,18 +175,24 @@ impl<S, C> Pool<S, C> {
 }
 
 impl<S: Send + Sync + 'static, C> Pool<S, C> {
-    /// Makes a check for [`Endpoints`](crate::Endpoints) that is up while the health of an endpoint lets calls through. It costs no probe.
+    /// Makes a check for [`Endpoints`](crate::Endpoints) that is up while the health of an endpoint lets calls through, and degraded while all of those are. It costs no probe.
     ///
     /// Whoever may see [details](crate::Endpoints::details) sees how many endpoints are up, and of up to 32 of the others why they are not, since when, and when they are tried again.
     pub fn check(&self, name: impl Into<Arc<str>>) -> Check {
         let shared = Arc::clone(&self.shared);
         let look = move || {
             let members = shared.status();
-            let found = members.iter().any(|member| member.usable);
-            ready(found.then_some(()).ok_or_else(|| {
-                let details = format!("no calls may go to any of {} endpoints", members.len());
-                ProbeError::new(ErrorKind::DestinationUnavailable, details)
-            }))
+            let usable = || members.iter().filter(|member| member.usable);
+            let why = |details| ProbeError::new(ErrorKind::DestinationUnavailable, details);
+            ready(if usable().any(|member| !member.degraded) {
+                Ok(())
+            } else if usable().next().is_some() {
+                let (up, all) = (usable().count(), members.len());
+                Err(why(format!("{up} of {all} endpoints are up, all degraded")).degraded())
+            } else {
+                let all = members.len();
+                Err(why(format!("no calls may go to any of {all} endpoints")))
+            })
         };
         let shared = Arc::clone(&self.shared);
         let overview = move || shared.overview();

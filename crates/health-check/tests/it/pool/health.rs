@@ -433,6 +433,16 @@ async fn a_pool_is_a_check_that_is_down_when_all_of_it_is() {
     scripts[0].then(Look::Down);
     healths[0].wait_for(State::Down).await;
     assert_eq!(ready().await, "ok", "one is left");
+    scripts[1].then(Look::Degraded);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let body = ready().await;
+    assert_eq!(body, "ok", "it is up");
+    let request = Request::get("/readyz/upstream?verbose").body(Body::default());
+    let answer = endpoints.clone().oneshot(request.unwrap()).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let said =
+        "[~]upstream degraded: destination_unavailable: 1 of 2 endpoints are up, all degraded";
+    assert!(body.starts_with(said.as_bytes()), "{body:?}");
     scripts[1].then(Look::Down);
     healths[1].wait_for(State::Down).await;
 
