@@ -5,6 +5,8 @@
 pub(crate) struct Share {
     /// The part of all calls, 0 to 1.
     pub(crate) part: f64,
+    /// What those of it get of that part that are not degraded, 0 to 1.
+    pub(crate) good: f64,
     /// Too few of it are left: its calls are spread over all of it.
     pub(crate) panics: bool,
 }
@@ -29,6 +31,7 @@ pub(crate) fn shares(
     if all > 0 && groups.iter().all(panics) {
         let share = |&(_, size): &(usize, usize)| Share {
             part: size as f64 / all as f64,
+            good: 1.0,
             panics: true,
         };
         return groups.iter().map(share).collect();
@@ -43,6 +46,7 @@ pub(crate) fn shares(
         left -= part;
         Share {
             part,
+            good: 1.0,
             panics: panics(group),
         }
     };
@@ -50,7 +54,7 @@ pub(crate) fn shares(
 }
 
 /// The same for groups of so many that may be called, so many that may be and are degraded, of so many. The degraded get calls where there are no others, or where these are
-/// so few that a group panics; both keep a group from panic.
+/// so few that a group panics, and then as many as there are of them; both keep a group from panic.
 pub(crate) fn shares_of(
     groups: &[(usize, usize, usize)],
     overprovisioning: u32,
@@ -58,10 +62,16 @@ pub(crate) fn shares_of(
 ) -> Vec<Share> {
     let together = groups.iter();
     let together = together.map(|(good, degraded, all)| (good + degraded, *all));
-    let together = shares(&together.collect::<Vec<_>>(), overprovisioning, threshold);
+    let mut together = shares(&together.collect::<Vec<_>>(), overprovisioning, threshold);
     let good = groups.iter().map(|(good, _, all)| (*good, *all));
     let good: Vec<_> = good.collect();
     if good.iter().all(|(good, _)| *good == 0) || together.iter().any(|share| share.panics) {
+        for (share, (good, degraded, _)) in together.iter_mut().zip(groups) {
+            share.good = match good + degraded {
+                0 => 1.0,
+                both => *good as f64 / both as f64,
+            };
+        }
         return together;
     }
     shares(&good, overprovisioning, 0)
@@ -149,6 +159,26 @@ mod tests {
             let panicking: Vec<_> = shares.iter().map(|share| share.panics).collect();
             assert_eq!(parts, expected, "{counts:?}");
             assert_eq!(panicking, panics, "{counts:?}");
+        }
+    }
+
+    /// Good, degraded, of a hundred; what the good ones of each group get of its part.
+    #[test]
+    fn the_good_ones_get_all_of_a_part_unless_they_are_too_few_for_all_calls() {
+        for (counts, expected) in [
+            (&[(50, 50), (0, 0)][..], &[1.0, 1.0][..]),
+            (&[(25, 75), (100, 0)], &[1.0, 1.0]),
+            (&[(0, 100), (0, 0)], &[0.0, 1.0]),
+            (&[(0, 20), (5, 45)], &[0.0, 0.1]),
+            (&[(1, 4), (65, 0)], &[0.2, 1.0]),
+            (&[(0, 0), (0, 0)], &[1.0, 1.0]),
+        ] {
+            let groups = counts
+                .iter()
+                .map(|(good, degraded)| (*good, *degraded, 100));
+            let shares = shares_of(&groups.collect::<Vec<_>>(), 140, 50);
+            let good: Vec<_> = shares.iter().map(|share| share.good).collect();
+            assert_eq!(good, expected, "{counts:?}");
         }
     }
 

@@ -134,13 +134,8 @@ impl<S> View<S> {
             let panics = share.panics && unknown == 0;
             // In a panic they are all the same.
             let apart = !panics && !degraded.is_empty();
-            // Of the others, one that nobody knows of may be up.
-            let none_else = regular.is_empty() && trials.is_empty() && unknown == 0;
-            let (part, last_part) = if apart && none_else {
-                (0.0, share.part)
-            } else {
-                (share.part, 0.0)
-            };
+            let good = if apart { share.good } else { 1.0 };
+            let (part, last_part) = (share.part * good, share.part * (1.0 - good));
             let group = Group {
                 priority,
                 below: 0,

@@ -123,19 +123,14 @@ async fn one_that_is_degraded_keeps_a_pool_from_panic() {
     assert_eq!(spread(&pool, 200).await.len(), 4, "a quarter is up");
 }
 
-/// Of the first priority two of ten may be called, which is too few for all calls, and of the second five of ten.
-#[tokio::test(start_paused = true)]
-async fn in_a_panic_of_one_priority_those_that_are_degraded_in_another_get_its_rest() {
-    let (up, degraded, down) = (Look::Up, Look::Degraded, Look::Down);
-    let first = [up, degraded, down, down, down, down, down, down, down, down];
-    let second = [[degraded, down]; 5].concat();
+/// How many of 1000 calls each of these gets, by its priority, its number and its look, in a pool that panics below half.
+async fn shares(looks: [&[Look]; 2]) -> BTreeMap<Arc<str>, usize> {
     let pool = settings().panic_threshold(50).pool();
-    let looks = [(0, first.to_vec()), (1, second)];
-    for (priority, looks) in looks {
-        for (index, look) in looks.into_iter().enumerate() {
+    for (priority, looks) in (0..).zip(looks) {
+        for (index, look) in looks.iter().enumerate() {
             let upstream = Upstream::new("any");
             let member = Member::new(format!("{priority}{index} {look:?}"), upstream);
-            let health = monitor(&Script::new(&[look])).start();
+            let health = monitor(&Script::new(&[*look])).start();
             pool.insert(member.priority(priority).health(health));
         }
     }
@@ -153,18 +148,46 @@ async fn in_a_panic_of_one_priority_those_that_are_degraded_in_another_get_its_r
             }
         }
     }
+    names
+}
 
-    let of = |what: &str| -> usize {
-        let rows = names.iter().filter(|(name, _)| name.starts_with(what));
-        rows.map(|(_, calls)| calls).sum()
-    };
+/// The calls to those whose name begins and ends so.
+fn calls(names: &BTreeMap<Arc<str>, usize>, begin: &str, end: &str) -> usize {
+    let rows = names.iter();
+    let rows = rows.filter(|(name, _)| name.starts_with(begin) && name.ends_with(end));
+    rows.map(|(_, calls)| calls).sum()
+}
+
+/// Of the first priority two of ten may be called, which is too few for all calls, and of the second five of ten.
+#[tokio::test(start_paused = true)]
+async fn in_a_panic_of_one_priority_those_that_are_degraded_in_another_get_its_rest() {
+    let (up, degraded, down) = (Look::Up, Look::Degraded, Look::Down);
+    let first = [up, degraded, down, down, down, down, down, down, down, down];
+    let second = [[degraded, down]; 5].concat();
+
+    let names = shares([&first, &second]).await;
+
     assert_eq!(names.len(), 15, "all ten, and the five: {names:?}");
     // 5 * 1.4 of 10, of all that may be called.
-    assert!((660..770).contains(&of("1")), "{names:?}");
-    let down = names
-        .keys()
-        .filter(|name| name.starts_with('1') && name.ends_with("Down"));
-    assert_eq!(down.count(), 0, "{names:?}");
+    assert!((660..770).contains(&calls(&names, "1", "")), "{names:?}");
+    assert_eq!(calls(&names, "1", "Down"), 0, "{names:?}");
+}
+
+/// The same, where one of the five is not degraded: alone it would get seven tenths of all calls.
+#[tokio::test(start_paused = true)]
+async fn in_a_panic_of_one_priority_those_that_are_degraded_in_another_take_from_the_good_there() {
+    let (up, degraded, down) = (Look::Up, Look::Degraded, Look::Down);
+    let first = [up, degraded, down, down, down, down, down, down, down, down];
+    let mut second = [[degraded, down]; 5].concat();
+    second[0] = up;
+
+    let names = shares([&first, &second]).await;
+
+    assert!((660..770).contains(&calls(&names, "1", "")), "{names:?}");
+    // A fifth of that.
+    let good = calls(&names, "1", "Up");
+    assert!((100..190).contains(&good), "{names:?}");
+    assert_eq!(calls(&names, "1", "Down"), 0, "{names:?}");
 }
 
 #[tokio::test(start_paused = true)]
