@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_gateway_error::ErrorKind;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Overview;
@@ -63,13 +64,18 @@ pub(super) struct Seen {
 /// The last result of a probe, and the next one under way.
 #[derive(Default)]
 struct Last {
-    /// One at a time, in a task of its own, so that nobody who waits for it carries it: whoever asks meanwhile takes its result.
+    /// One at a time, in a task of its own, so that nobody who waits for it carries it: whoever asks meanwhile takes its result. It ends with the last who can ask.
     flight: Mutex<Option<Flight>>,
     result: Mutex<Option<Known>>,
 }
 
+struct Flight {
+    landing: Landing,
+    task: AbortHandle,
+}
+
 /// Nothing, until the probe has ended.
-type Flight = watch::Receiver<Option<Known>>;
+type Landing = watch::Receiver<Option<Known>>;
 
 #[derive(Clone)]
 struct Known {
@@ -158,7 +164,7 @@ impl Check {
     }
 
     /// Replaces how long the probe may last; then it is down. Default: 800 ms, so that the answer is there within the second that Kubernetes waits. It goes on for the
-    /// others, and for the next who asks, where who asked first goes.
+    /// others, and for the next who asks, where who asked first goes; it ends where nobody can ask any more.
     ///
     /// The probes of a [`Health`] have that of its monitor; this is how long a report waits for one, where it is [on demand](crate::Monitor::on_demand).
     pub const fn timeout(mut self, limit: Duration) -> Self {
@@ -243,16 +249,20 @@ impl Check {
         {
             return Seen::known(known, self.max_age);
         }
-        let mut flight = last.flight(|landed| {
-            let (probe, last, check) = (Arc::clone(probe), Arc::clone(last), self.clone());
-            tokio::spawn(async move {
-                let finding = probe.look(check.timeout).await;
-                landed.send_replace(Some(last.set(&check, finding)));
+        let mut landing = last.landing(|landed| {
+            let (name, thresholds) = (Arc::clone(&self.name), self.thresholds);
+            let (look, last) = (probe.look(self.timeout), Arc::downgrade(last));
+            let task = tokio::spawn(async move {
+                let finding = look.await;
+                if let Some(last) = last.upgrade() {
+                    landed.send_replace(Some(last.set(&name, thresholds, finding)));
+                }
             });
+            task.abort_handle()
         });
         // It has begun before or now, so that its own time is over first, unless it is that of a clone that waits for longer.
         let limit = self.timeout.saturating_add(GRACE);
-        if let Ok(Ok(known)) = timeout(limit, flight.wait_for(Option::is_some)).await
+        if let Ok(Ok(known)) = timeout(limit, landing.wait_for(Option::is_some)).await
             && let Some(known) = &*known
         {
             return Seen::known(known.clone(), self.max_age);
@@ -389,22 +399,26 @@ impl Last {
         result.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The probe under way; where there is none, this begins one, and says there what it has found.
-    fn flight(&self, begin: impl FnOnce(watch::Sender<Option<Known>>)) -> Flight {
+    /// That of the probe under way; where there is none, this begins one, and says there what it has found.
+    fn landing(&self, begin: impl FnOnce(watch::Sender<Option<Known>>) -> AbortHandle) -> Landing {
         let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let landings = flight.iter().map(|flight| &flight.landing);
         // One that has ended without a result went with its runtime.
-        let flying = |flight: &&Flight| flight.borrow().is_none() && flight.has_changed().is_ok();
-        if let Some(flight) = flight.as_ref().filter(flying) {
-            return flight.clone();
+        let mut flying =
+            landings.filter(|landing| landing.borrow().is_none() && landing.has_changed().is_ok());
+        if let Some(landing) = flying.next() {
+            return landing.clone();
         }
-        let (sender, receiver) = watch::channel(None);
-        begin(sender);
-        *flight = Some(receiver.clone());
-        receiver
+        let (sender, landing) = watch::channel(None);
+        *flight = Some(Flight {
+            task: begin(sender),
+            landing: landing.clone(),
+        });
+        landing
     }
 
-    /// Takes a result of this check.
-    fn set(&self, check: &Check, finding: Finding) -> Known {
+    /// Takes a result of the check of this name.
+    fn set(&self, name: &str, thresholds: Thresholds, finding: Finding) -> Known {
         let mut last = self.result.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let (mut judge, since, reason) = match last.take() {
@@ -412,7 +426,7 @@ impl Last {
             None => (Judge::new(), now, None),
         };
         let from = judge.state();
-        let turned = judge.take(finding.as_ref().err(), check.thresholds, now);
+        let turned = judge.take(finding.as_ref().err(), thresholds, now);
         let reason = match (judge.state(), finding) {
             // What failed last; a success that does not turn it takes nothing back.
             (State::Down, finding) => finding.err().or(reason),
@@ -430,9 +444,21 @@ impl Last {
         // Who is told may look at it.
         drop(last);
         if let Some(to) = turned {
-            telemetry::turned(&check.name, from, to, known.reason.as_ref());
+            telemetry::turned(name, from, to, known.reason.as_ref());
         }
         known
+    }
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let flight = self
+            .flight
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flight.take() {
+            flight.task.abort();
+        }
     }
 }
 

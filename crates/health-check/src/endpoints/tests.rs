@@ -677,6 +677,31 @@ async fn one_that_asks_and_goes_leaves_the_probe_to_the_next() {
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_probe_ends_with_the_endpoints() {
+    let alive = Arc::new(());
+    let held = Arc::clone(&alive);
+    let probe = move || {
+        let held = Arc::clone(&held);
+        async move {
+            std::future::pending::<()>().await;
+            drop(held);
+            Ok(())
+        }
+    };
+    let check = Check::probe("db", probe).timeout(Duration::from_secs(3600));
+    let endpoints = Endpoints::new().check(check);
+    let asked = tokio::time::timeout(Duration::from_millis(50), get(&endpoints, "/readyz"));
+    assert!(asked.await.is_err(), "it went");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(Arc::strong_count(&alive), 3, "the probe goes on");
+
+    drop(endpoints);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
 /// A second probe, for who has waited already, came too late for Kubernetes, and that counted as down.
 #[tokio::test(start_paused = true)]
 async fn one_that_waits_for_a_probe_is_told_what_it_finds() {
