@@ -60,6 +60,9 @@ pub(crate) struct Avoid<'a> {
     pub(crate) busy: Option<&'a Load>,
 }
 
+/// How often a call waits for a new view, while healths change again and again.
+const RENEWALS: usize = 4;
+
 /// Of how many endpoints that nobody knows of one look brings the probes near.
 pub(crate) const ASKED: usize = 16;
 
@@ -217,15 +220,24 @@ impl<S> Shared<S> {
         *told = panicking;
     }
 
-    /// Makes the view anew where it is out of date. Where another call is about it, the old one will do: what it says is asked again before an endpoint is called.
+    #[inline]
+    fn is_old(&self, view: &View<S>, now: Instant) -> bool {
+        view.count != self.changes.count() || view.due.is_some_and(|due| due <= now)
+    }
+
+    /// Makes the view anew where it is out of date. Where another call is about it, the old one may do: what it says is asked again before an endpoint is called.
     #[cold]
-    fn refresh(&self, now: Instant) {
+    fn refresh(&self, now: Instant, waits: bool) {
         let mut seats = match self.seats.try_lock() {
             Ok(seats) => seats,
             // Who panicked there left it as it was, or as it was to be.
             Err(TryLockError::Poisoned(seats)) => seats.into_inner(),
+            Err(TryLockError::WouldBlock) if waits => self.seats(),
             Err(TryLockError::WouldBlock) => return,
         };
+        if !self.is_old(&self.view.load(), now) {
+            return;
+        }
         let view = self.rebuild(&mut seats, now);
         drop(seats);
         drop(view);
@@ -301,9 +313,9 @@ impl<S: Clone> Shared<S> {
     pub(crate) fn pick(&self, avoid: Avoid<'_>) -> Option<Picked<S>> {
         let now = Instant::now();
         let mut view = self.view.load();
-        if view.count != self.changes.count() || view.due.is_some_and(|due| due <= now) {
+        if self.is_old(&view, now) {
             drop(view);
-            self.refresh(now);
+            self.refresh(now, false);
             view = self.view.load();
         }
         if !view.unsettled.is_empty() {
@@ -312,11 +324,21 @@ impl<S: Clone> Shared<S> {
         let random = self.chance.next();
         if let [group] = &*view.groups
             && avoid.is_nothing()
+            && !group.is_last
             && let Some(picked) = self.pick_of(group, random, now, avoid)
         {
             return Some(picked);
         }
-        self.pick_anywhere(&view, random, now, avoid)
+        // An old view may send a call to the last ones, or refuse it, though another is up by now.
+        for _ in 0..RENEWALS {
+            let picked = self.pick_anywhere(&view, random, now, avoid, false);
+            if picked.is_some() || !self.is_old(&view, now) {
+                return picked;
+            }
+            self.refresh(now, true);
+            view = self.view.load();
+        }
+        self.pick_anywhere(&view, random, now, avoid, true)
     }
 
     /// Picks one of these, whose probe has ended since so many had: what it has found counts for who waited, even where it is too old again.
@@ -338,7 +360,9 @@ impl<S: Clone> Shared<S> {
         random: u64,
         now: Instant,
         avoid: Avoid<'_>,
+        anyhow: bool,
     ) -> Option<Picked<S>> {
+        let may_be_asked = |group: &Group<S>| anyhow || !group.is_last || !self.is_old(view, now);
         let busy = Avoid {
             tried: None,
             ..avoid
@@ -346,13 +370,15 @@ impl<S: Clone> Shared<S> {
         #[expect(clippy::cast_possible_truncation, reason = "32 random bits")]
         let chosen = view.group(self.chance.next() as u32);
         for avoid in [avoid, busy] {
-            let picked = chosen.and_then(|(_, group)| self.pick_of(group, random, now, avoid));
+            let chosen_one = chosen.filter(|(_, group)| may_be_asked(group));
+            let picked = chosen_one.and_then(|(_, group)| self.pick_of(group, random, now, avoid));
             if picked.is_some() {
                 return picked;
             }
             let is_chosen = |index| chosen.is_some_and(|(chosen, _)| chosen == index);
             let others = view.groups.iter().enumerate();
-            let mut others = others.filter(|(index, _)| !is_chosen(*index));
+            let mut others =
+                others.filter(|(index, group)| !is_chosen(*index) && may_be_asked(group));
             let picked = others.find_map(|(_, group)| self.pick_of(group, random, now, avoid));
             if picked.is_some() || avoid.tried.is_none() {
                 return picked;
@@ -457,34 +483,4 @@ impl Avoid<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Health, State};
-
-    #[tokio::test]
-    async fn a_panic_while_endpoints_change_stops_no_later_change() {
-        let shared = Shared::new(PoolSettings::new().panic_threshold(0));
-        let health = Health::fixed(State::Down);
-        shared.change(|_| true, [Member::new("a", ()).health(health.clone())]);
-        let panics = std::thread::scope(|scope| {
-            let panics = scope.spawn(|| {
-                let _seats = shared.seats();
-                panic!("while it is locked");
-            });
-            panics.join()
-        });
-        assert!(panics.is_err());
-        let pick = || {
-            let avoid = Avoid {
-                tried: None,
-                busy: None,
-            };
-            shared.pick(avoid).is_some()
-        };
-        assert!(!pick());
-
-        health.force(crate::Override::Up);
-
-        assert!(pick());
-    }
-}
+mod tests;

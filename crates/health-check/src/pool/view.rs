@@ -32,6 +32,8 @@ pub(crate) struct Group<S> {
     pub(crate) panics: bool,
     /// Its calls are spread over all of it, whatever the health.
     pub(crate) anyway: bool,
+    /// It gets calls where no other has what is up: it panics, or is degraded.
+    pub(crate) is_last: bool,
     /// The ejections of these are over, and a call finds out.
     pub(crate) trials: Box<[Arc<Seat<S>>]>,
     pub(crate) table: Table<S>,
@@ -141,6 +143,7 @@ impl<S> View<S> {
                 below: 0,
                 panics,
                 anyway: panics || observe,
+                is_last: panics,
                 trials: trials.into(),
                 table: Table::new(if panics { all } else { regular }),
             };
@@ -151,6 +154,7 @@ impl<S> View<S> {
                     below: 0,
                     panics: false,
                     anyway: false,
+                    is_last: true,
                     trials: Box::default(),
                     table: Table::new(degraded),
                 };

@@ -9,6 +9,7 @@ mod overview;
 mod picks;
 mod settling;
 mod telling;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;

@@ -96,7 +96,7 @@ impl Upstream {
 }
 
 /// One connection for each call, so that a server that is killed is gone.
-fn client<B>() -> Client<HttpConnector, B>
+pub(crate) fn client<B>() -> Client<HttpConnector, B>
 where
     B: Body<Data: Send> + Send,
 {
