@@ -48,6 +48,8 @@ pub struct Status {
     pub since: Instant,
     /// Whether it is up, but degraded: called last.
     pub degraded: bool,
+    /// Since when it is degraded, where it is.
+    pub degraded_since: Option<Instant>,
     /// Why it is down, or degraded, or unknown again.
     pub reason: Option<ProbeError>,
     /// When it is looked at again, where somebody looks.
@@ -392,6 +394,15 @@ impl fmt::Debug for Health {
             .field("name", &self.name())
             .field("state", &self.state())
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Status ===
+
+impl Status {
+    /// When it became what a report says of it, where degraded is not the same as up.
+    pub(crate) fn began(&self) -> Instant {
+        self.degraded_since.unwrap_or(self.since)
     }
 }
 

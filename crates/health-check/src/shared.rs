@@ -81,6 +81,7 @@ impl Shared {
             state: State::Unknown,
             since: Instant::now(),
             degraded: false,
+            degraded_since: None,
             reason: None,
             next_check: None,
             forced: None,
@@ -295,6 +296,7 @@ impl Shared {
             }
             status.state = state;
             status.degraded = degraded;
+            status.degraded_since = degraded.then(|| status.degraded_since.unwrap_or(now));
             status.reason = reason;
             status.forced = forced;
         });

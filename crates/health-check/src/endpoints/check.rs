@@ -81,6 +81,7 @@ type Landing = watch::Receiver<Option<Known>>;
 struct Known {
     at: Instant,
     since: Instant,
+    degraded_since: Option<Instant>,
     judge: Judge,
     /// Why it is down, or degraded.
     reason: Option<ProbeError>,
@@ -347,8 +348,8 @@ impl Seen {
             state: status.state,
             up: health.is_up(),
             degraded: status.degraded,
+            since: Some(status.began()),
             reason: status.reason,
-            since: Some(status.since),
             next_check: status.next_check,
             overdue: health.overdue(),
         }
@@ -361,7 +362,7 @@ impl Seen {
             up,
             degraded: up && known.reason.is_some(),
             reason: known.reason,
-            since: Some(known.since),
+            since: Some(known.degraded_since.unwrap_or(known.since)),
             // When an answer looks again at the earliest.
             next_check: known.at.checked_add(max_age),
             overdue: None,
@@ -421,9 +422,9 @@ impl Last {
     fn set(&self, name: &str, thresholds: Thresholds, finding: Finding) -> Known {
         let mut last = self.result.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let (mut judge, since, reason) = match last.take() {
-            Some(known) => (known.judge, known.since, known.reason),
-            None => (Judge::new(), now, None),
+        let (mut judge, since, degraded_since, reason) = match last.take() {
+            Some(known) => (known.judge, known.since, known.degraded_since, known.reason),
+            None => (Judge::new(), now, None, None),
         };
         let from = judge.state();
         let turned = judge.take(finding.as_ref().err(), thresholds, now);
@@ -434,8 +435,10 @@ impl Last {
             // A failure that does not turn it takes nothing back either.
             (_, Err(_)) => reason,
         };
+        let degraded = judge.state() == State::Up && reason.is_some();
         let known = Known {
             at: now,
+            degraded_since: degraded.then(|| degraded_since.unwrap_or(now)),
             since: if turned.is_some() { now } else { since },
             reason,
             judge,

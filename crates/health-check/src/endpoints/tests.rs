@@ -644,6 +644,35 @@ async fn what_is_up_and_degraded_is_a_warning_with_its_reason() {
     assert!(json.contains(r#""status":"pass""#), "{json}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_degraded_is_so_since_it_became_that() {
+    let began = Instant::now();
+    let probe = move || {
+        let busy = ProbeError::new(ErrorKind::DestinationUnavailable, "busy").degraded();
+        let is_degraded = (5..9).contains(&began.elapsed().as_secs());
+        std::future::ready(if is_degraded { Err(busy) } else { Ok(()) })
+    };
+    let second = Duration::from_secs(1);
+    let health = Monitor::new(probe).interval(second).jitter(0.0).start();
+    let endpoints = Endpoints::new()
+        .required("health", health)
+        .check(Check::probe("probe", probe))
+        .details(|_| true);
+
+    for (seconds, expected) in [(1, 1), (4, 4), (5, 0), (7, 2), (10, 10)] {
+        for name in ["health", "probe"] {
+            let _asked_before = get(&endpoints, "/readyz").await;
+            tokio::time::sleep_until(began + second * seconds + second / 2).await;
+            let path = format!("/readyz/{name}");
+            let json = ask(&endpoints, &Method::GET, &path, "application/json")
+                .await
+                .2;
+            let since = format!("\"since_seconds\":{expected}");
+            assert!(json.contains(&since), "after {seconds}: {json}");
+        }
+    }
+}
+
 /// A dependency that is down is not asked more often for it.
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_told_again_as_long_as_a_success() {

@@ -190,7 +190,7 @@ impl Facts {
         let passive = self.passive.as_ref().map(|passive| passive.since);
         match self.condition() {
             Condition::Ejected | Condition::Trying => passive,
-            _ => self.status.as_ref().map(|status| status.since).or(passive),
+            _ => self.status.as_ref().map(Status::began).or(passive),
         }
     }
 

@@ -460,6 +460,7 @@ async fn what_became_degraded_is_a_change() {
 
     degraded.store(true, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_secs(11)).await;
+    let meanwhile = json(&page).await;
     degraded.store(false, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_secs(10)).await;
 
@@ -467,6 +468,8 @@ async fn what_became_degraded_is_a_change() {
     for words in ["unknown to up", "up to degraded", "degraded to up"] {
         assert!(html.contains(words), "{words}: {html}");
     }
+    let since = &meanwhile["upstreams"][0]["endpoints"][0]["since_seconds"];
+    assert_eq!(since, 1, "since it is degraded, and not since it is up");
     let changes = json["upstreams"][0]["endpoints"][0]["changes"].as_array();
     let words: Vec<_> = changes
         .unwrap()
