@@ -168,11 +168,14 @@ async fn together(
 async fn at(resolver: &TokioResolver, found: &LookupIp, other: Found) -> Found {
     let name = absolute(found.query().name());
     let asked = match &other {
-        Ok(other) => other.query().name(),
-        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => none.query.name(),
-        Err(_) => return other,
+        Ok(other) => Some(other.query().name()),
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => Some(none.query.name()),
+        // What hangs would do so again.
+        Err(NetError::Timeout) => return other,
+        // It does not say at which name.
+        Err(_) => None,
     };
-    if absolute(asked) == name {
+    if asked.map(absolute).as_ref() == Some(&name) {
         return other;
     }
     let asked = timeout(LATE, resolver.lookup_ip(name)).await;
@@ -199,6 +202,7 @@ mod tests {
 
     use hickory_resolver::lookup::Lookup;
     use hickory_resolver::proto::op::Query;
+    use tokio::net::UdpSocket;
     use tokio::time::Instant;
 
     use super::*;
@@ -239,5 +243,48 @@ mod tests {
         }
         let (_, hangs) = together(after(0, Ok(())), pending()).await;
         assert!(matches!(hangs, Err(NetError::Timeout)));
+    }
+
+    /// Says that this name has one A record, and no AAAA record; of every other name, that the server has failed.
+    async fn serve(socket: UdpSocket, name: &[u8]) {
+        let mut packet = [0; 1500];
+        loop {
+            let (length, peer) = socket.recv_from(&mut packet).await.unwrap();
+            let query = &packet[..length];
+            let end = 13 + query[12..].iter().position(|byte| *byte == 0).unwrap();
+            let question = &query[12..end + 4];
+            let is_known = query[12..end] == *name;
+            let found = is_known && question[question.len() - 3] == 1;
+            let mut answer = query[..2].to_vec();
+            let code = if is_known { 0 } else { 2 };
+            answer.extend([0x81, 0x80 | code, 0, 1, 0, u8::from(found), 0, 0, 0, 0]);
+            answer.extend(question);
+            if found {
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 127, 0, 0, 1]);
+            }
+            socket.send_to(&answer, peer).await.unwrap();
+        }
+    }
+
+    /// Where a name has no AAAA record, the search list leads on to names that have nothing to do with it.
+    #[tokio::test]
+    async fn a_failure_at_another_name_of_the_search_list_is_none_of_the_name() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut connection = ConnectionConfig::udp();
+        connection.port = socket.local_addr().unwrap().port();
+        let server = NameServerConfig::new([127, 0, 0, 1].into(), true, vec![connection]);
+        let search = vec![Name::from_ascii("corp.").unwrap()];
+        let config = ResolverConfig::from_parts(None, search, vec![server]);
+        let resolver = DnsResolver::build(|| {
+            let provider = TokioRuntimeProvider::default();
+            Ok(TokioResolver::builder_with_config(config.clone(), provider))
+        });
+        let server = tokio::spawn(serve(socket, b"\x06orders\x07example\0"));
+
+        let resolved = resolver.unwrap().resolve("orders.example".into()).await;
+
+        let expected = Resolved::new([[127, 0, 0, 1].into()]).ttl(Duration::from_secs(9));
+        assert_eq!(resolved.unwrap(), expected, "IPv6 has not failed");
+        server.abort();
     }
 }
