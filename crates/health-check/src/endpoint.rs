@@ -238,21 +238,23 @@ impl Endpoint {
         *self.hurry.lock().unwrap_or_else(PoisonError::into_inner) = Some(hurry);
     }
 
-    /// A call failed, without a connection or with one: the monitor is to look now, where that is to be so.
+    /// A call got no connection, or failed and ejects nothing: the monitor is to look now, where that is to be so; says whether it is.
     #[cold]
-    pub(crate) fn check_now(&self, connected: bool) {
+    pub(crate) fn check_now(&self, connected: bool) -> bool {
         let settings = &self.group.settings;
-        let asks = settings.check_on_failure || !connected && settings.check_on_connect_failure;
-        if !asks {
-            return;
-        }
-        let hurry = {
-            let hurry = self.hurry.lock().unwrap_or_else(PoisonError::into_inner);
-            hurry.clone()
+        let asks = match connected {
+            true => settings.check_on_failure,
+            false => settings.check_on_connect_failure,
         };
+        if !asks {
+            return false;
+        }
+        let hurry = self.hurry.lock();
+        let hurry = hurry.unwrap_or_else(PoisonError::into_inner).clone();
         if hurry.as_ref().is_some_and(Hurry::check_now) {
             telemetry::hurried(&self.name);
         }
+        true
     }
 
     pub(crate) fn check_succeeded(&self) {

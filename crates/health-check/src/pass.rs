@@ -19,6 +19,8 @@ pub struct Pass {
     dropped: Observed,
     /// When it was given, where it matters how long a call that is dropped took.
     since: Option<Instant>,
+    /// The monitor was told of it.
+    told: bool,
     /// Where a page draws the call: when it was given, and when it was answered.
     #[cfg(feature = "status-page")]
     drawn: Option<(Instant, Option<Instant>)>,
@@ -36,6 +38,7 @@ impl Pass {
             ticket,
             dropped: Observed::Nothing,
             since: clocked.then(Instant::now),
+            told: false,
         }
     }
 
@@ -47,9 +50,9 @@ impl Pass {
     }
 
     /// Says that the call failed so. Where it got no connection, the monitor looks at once.
-    pub(crate) fn fail(self, failure: &Failure) {
+    pub(crate) fn fail(mut self, failure: &Failure) {
         if failure.is_connect_failure() {
-            self.endpoint.check_now(false);
+            self.told = self.endpoint.check_now(false);
         }
         self.settle(Observed::of_failure(failure));
     }
@@ -111,7 +114,7 @@ impl Drop for Pass {
             self.endpoint.observe(self.ticket, self.dropped);
         }
         // Where it was ejected for this, that is decided, and a probe that is well would undo it.
-        if self.dropped.is_failure() && self.endpoint.is_closed() {
+        if self.dropped.is_failure() && !self.told && self.endpoint.is_closed() {
             self.endpoint.check_now(true);
         }
     }

@@ -102,7 +102,9 @@ fn calls_that_wait_for_a_probe_and_those_that_bring_one_are_counted() {
             let error = Classified::new(ErrorKind::ConnectionRefused, "refused");
             Err::<Response<String>, _>(portcullis_test_support::BoxError::from(error))
         });
-        let passive = OutlierDetection::new().endpoint("hurried");
+        let passive = OutlierDetection::new()
+            .check_on_failure(true)
+            .endpoint("hurried");
         let layer = HealthCheckLayer::new(hurried.clone()).passive(passive);
         let failed = layer
             .layer(refused)

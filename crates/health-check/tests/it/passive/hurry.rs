@@ -123,16 +123,30 @@ async fn every_failure_that_does_not_eject_brings_the_probe_where_that_is_asked_
         assert_eq!(looks.since(start), expected, "{reply:?}, {calls}");
         assert_eq!(is_ejected(&passive), calls == 3);
     }
-    // One that ejects at once brings none.
-    let (looks, start) = (Looks::default(), Instant::now());
-    let settings = OutlierDetection::new().consecutive_gateway_failures(NonZeroU16::new(1));
-    let passive = settings.check_on_failure(true).endpoint("a");
-    let layer = HealthCheckLayer::new(looks.health(|monitor| monitor)).passive(passive.clone());
-    sleep(Duration::from_secs(4)).await;
-    call(&layer, &Upstream::new(Reply::Status(502))).await;
-    sleep(Duration::from_secs(5)).await;
-    assert_eq!(looks.since(start), [0]);
-    assert!(is_ejected(&passive));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_ejects_at_once_brings_no_probe() {
+    for (reply, failures, expected) in [
+        (Reply::Status(502), 1, vec![0]),
+        (Reply::Error(ErrorKind::ConnectionRefused), 1, vec![0]),
+        (Reply::Error(ErrorKind::ConnectionRefused), 2, vec![0, 4000]),
+    ] {
+        let (looks, start) = (Looks::default(), Instant::now());
+        let settings = OutlierDetection::new()
+            .consecutive_gateway_failures(NonZeroU16::new(failures))
+            .check_on_connect_failure(false)
+            .check_on_failure(true);
+        let passive = settings.endpoint("a");
+        let layer = HealthCheckLayer::new(looks.health(|monitor| monitor)).passive(passive.clone());
+        sleep(Duration::from_secs(4)).await;
+
+        call(&layer, &Upstream::new(reply)).await;
+        sleep(Duration::from_secs(5)).await;
+
+        assert_eq!(looks.since(start), expected, "{reply:?}, {failures}");
+        assert_eq!(is_ejected(&passive), failures == 1, "{reply:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
