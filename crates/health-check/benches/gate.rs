@@ -5,8 +5,6 @@
 //! else the machine does falls on all of them alike. Counted is what happens from `poll_ready` until the answer is dropped; the request is built before that. Without
 //! `--bench`, as in a test run, each contender is called a few times only.
 //!
-//! `map_response` is there because a layer that may answer by itself gives its answers another type of body: that is what any gate costs at least.
-//!
 //! The health check of tower-resilience is not among them: it is no service, and refuses nothing.
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
@@ -17,26 +15,18 @@ use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::Request;
 use portcullis_health_check::{
     Admission, FailurePercentage, Health, HealthCheckLayer, Observed, OutlierDetection,
     PassiveHealth, State,
 };
 use tokio::runtime;
 use tokio::time::Instant;
-use tower::util::MapResponse;
 use tower::{Layer, Service};
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 use tower_resilience_outlier::{OutlierDetectionLayer, OutlierDetector};
 
 use upstream::{Sample, TURNS, Upstream, median};
-
-/// A body that is the inner one or another, which is what any layer has that may answer by itself.
-enum Either<B> {
-    Inner(B),
-    #[expect(dead_code, reason = "no call of the bench is refused by it")]
-    Own(Box<[u8]>),
-}
 
 /// One column of the table.
 struct Column {
@@ -116,10 +106,6 @@ where
         .expect("a method and a URI that are valid")
         .into_parts();
     upstream::calls(service, move || Request::from_parts(template.clone(), ()))
-}
-
-fn mapped<B>(answer: Response<B>) -> Response<Either<B>> {
-    answer.map(Either::Inner)
 }
 
 fn accounting(passive: PassiveHealth) -> Sample {
@@ -221,7 +207,6 @@ fn main() {
             "goes through",
             vec![
                 (BARE, calls(Upstream)),
-                (MAPPED, calls(MapResponse::new(Upstream, mapped))),
                 (PROBES, calls(probes(State::Up).layer(Upstream))),
                 (IN_A_ROW, calls(passive(in_a_row()).layer(Upstream))),
                 (WINDOWED, calls(passive(windowed()).layer(Upstream))),
@@ -262,13 +247,12 @@ fn main() {
         column.title.to_owned()
     });
     println!("|---|{}", "--:|".repeat(columns.len()));
-    for name in [BARE, MAPPED, PROBES, IN_A_ROW, WINDOWED, BREAKER, OUTLIER] {
+    for name in [BARE, PROBES, IN_A_ROW, WINDOWED, BREAKER, OUTLIER] {
         row(name, &|column| column.show(name));
     }
 }
 
 const BARE: &str = "bare";
-const MAPPED: &str = "tower's map_response, to a body of two kinds";
 const PROBES: &str = "ours: probes";
 const IN_A_ROW: &str = "ours: calls, failures in a row";
 const WINDOWED: &str = "ours: calls, shares over a window too";
