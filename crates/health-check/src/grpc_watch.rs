@@ -15,7 +15,7 @@ use crate::{GrpcProbe, Health, Probe, ProbeClient, ProbeError, Settings, State, 
 ///
 /// A stream that ends, or whose first message does not come within the `timeout` of the [probe](GrpcProbe::timeout) or else of the [`Settings`], is down, and is opened again after 1 s, 1.6 s … 120 s, each 20 %
 /// more or less, as gRPC does ([connection backoff](https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md)), or when [`Health::check_now`] asks; a message begins that anew. A server without
-/// `Watch` (`UNIMPLEMENTED`) is asked by `Check` instead, by the interval and the thresholds of the settings.
+/// `Watch` (`UNIMPLEMENTED`) is asked by `Check` instead, by the interval and the thresholds of the settings. The `initial_delay` and the `initial_jitter` of these are waited for before the first stream.
 ///
 /// Each message is a probe for [`Health::last_check`], and so is a failure, or the end of the stream: the first message has the time since the stream was opened, and what comes later
 /// took none.
@@ -76,6 +76,7 @@ async fn run<C: ProbeClient>(probe: GrpcProbe<C>, settings: Settings, shared: Ar
     let random = Chance::new(settings.seed);
     let limit = Probe::timeout(&probe).unwrap_or(settings.timeout);
     let mut wait = FIRST_WAIT;
+    monitor::wait_first(&settings, random.part(), &shared).await;
     loop {
         let began = Instant::now();
         // In a task of its own, so that a panic of the client is a failure like another. Dropped with this future, it ends the stream.
@@ -100,6 +101,12 @@ async fn run<C: ProbeClient>(probe: GrpcProbe<C>, settings: Settings, shared: Ar
         let error = match ended {
             Ended::Unimplemented => {
                 tracing::debug!("no Watch: asking by Check");
+                // It has waited.
+                let settings = Settings {
+                    initial_delay: Duration::ZERO,
+                    initial_jitter: Duration::ZERO,
+                    ..settings
+                };
                 return monitor::run(probe, settings, shared).await;
             }
             Ended::Ok => ProbeError::new(ErrorKind::ConnectionTerminated, "the watch ended"),

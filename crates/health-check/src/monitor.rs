@@ -229,12 +229,7 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
     if settings.heeds_traffic() {
         shared.no_traffic_yet();
     }
-    let first = settings.first_wait(random.part());
-    if !first.is_zero() {
-        let due = Instant::now() + first;
-        shared.set_next_check(due);
-        until(due, &shared).await;
-    }
+    wait_first(&settings, random.part(), &shared).await;
     let mut facts = Facts {
         state: State::Unknown,
         turned: false,
@@ -282,6 +277,16 @@ pub(crate) async fn run<P: Probe>(probe: P, settings: Settings, shared: Arc<Shar
         } else if slow {
             shared.wake_up();
         }
+    }
+}
+
+/// Waits before the first probe, unless somebody wants to know before.
+pub(crate) async fn wait_first(settings: &Settings, part: f64, shared: &Shared) {
+    let first = settings.first_wait(part);
+    if !first.is_zero() {
+        let due = Instant::now() + first;
+        shared.set_next_check(due);
+        until(due, shared).await;
     }
 }
 

@@ -63,3 +63,39 @@ async fn each_message_and_each_end_is_a_check_with_its_time() {
         assert_eq!(health.state(), expected, "{after}");
     }
 }
+
+/// A server that starts slower than who watches it is not down meanwhile.
+#[cfg(feature = "config")]
+#[tokio::test(start_paused = true)]
+async fn the_first_stream_waits_for_its_delay_and_a_check_in_its_place_does_not_wait_again() {
+    use portcullis_health_check::{Config, Settings};
+
+    let settings = serde_json::json!({"initial_delay": "10s"});
+    let settings: Config = serde_json::from_value(settings).unwrap();
+    let settings = Settings::try_from(&settings).unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    for has_watch in [true, false] {
+        let client = service_fn(move |request: Request<ProbeBody>| async move {
+            let is_watch = request.uri().path().ends_with("Watch");
+            let code = if is_watch { "12" } else { "0" };
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("grpc-status", code.parse().unwrap());
+            let script = match is_watch {
+                true if has_watch => ScriptBody::new([message(SERVING), Step::Wait(day)]),
+                true => ScriptBody::new([Step::Trailers(trailers)]),
+                false => ScriptBody::new([message(SERVING), Step::Trailers(trailers)]),
+            };
+            let response = Response::builder().header("content-type", "application/grpc");
+            Ok::<_, std::io::Error>(response.body(script).unwrap())
+        });
+        let probe = GrpcProbe::new(client, "http://orders".parse().unwrap());
+        let health = probe.watch().settings(settings.clone()).start();
+
+        sleep(Duration::from_secs(9)).await;
+        assert_eq!(health.state(), State::Unknown, "Watch: {has_watch}");
+        let next = health.next_check().map(|next| next.as_secs());
+        assert_eq!(next, Some(1), "Watch: {has_watch}");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(health.state(), State::Up, "Watch: {has_watch}");
+    }
+}
