@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use http::{Request, Response};
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use metrics_util::MetricKind;
 use portcullis_gateway_error::Classified;
 use portcullis_health_check::{
     HealthCheckLayer, Initial, Member, Mode, OutlierDetection, Pool, PoolSettings, Resolution,
@@ -12,31 +12,10 @@ use portcullis_health_check::{
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
+use crate::recorded::recorded_of;
 
-/// The counters after this, in order.
 fn counters(live: impl Future<Output = ()>) -> Vec<String> {
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    metrics::with_local_recorder(&recorder, || runtime.block_on(live));
-
-    let all = snapshotter.snapshot().into_vec().into_iter();
-    let counters = all.filter_map(|(key, _, _, value)| match value {
-        DebugValue::Counter(count) => {
-            let key = key.key();
-            let labels = key.labels().map(|label| label.value().to_owned());
-            let labels = labels.collect::<Vec<_>>().join(" ");
-            Some(format!("{} {labels}: {count}", key.name()))
-        }
-        DebugValue::Gauge(_) | DebugValue::Histogram(_) => None,
-    });
-    let mut counters: Vec<_> = counters.collect();
-    counters.sort_unstable();
-    counters
+    recorded_of(MetricKind::Counter, live)
 }
 
 async fn call(layer: &HealthCheckLayer) -> u16 {
@@ -54,21 +33,21 @@ fn what_a_gate_does_with_a_call_is_counted_by_its_mode() {
             "fails fast",
             Mode::FailFast,
             503,
-            &["health_check.refused orders false: 2"][..],
+            &["health_check.refused{upstream=orders,waited=false} 2"][..],
         ),
         (
             "observes",
             Mode::Observe,
             200,
-            &["health_check.let_through orders: 2"],
+            &["health_check.let_through{upstream=orders} 2"],
         ),
         (
             "waits",
             Mode::Wait { limit },
             503,
             &[
-                "health_check.refused orders true: 2",
-                "health_check.waits orders: 2",
+                "health_check.refused{upstream=orders,waited=true} 2",
+                "health_check.waits{upstream=orders} 2",
             ],
         ),
     ] {
@@ -115,10 +94,10 @@ fn calls_that_wait_for_a_probe_and_those_that_bring_one_are_counted() {
     });
 
     for expected in [
-        "health_check.asks first: 1",
-        "health_check.checks first success: 1",
-        "health_check.hurried hurried: 1",
-        "health_check.checks hurried success: 2",
+        "health_check.asks{upstream=first} 1",
+        "health_check.checks{upstream=first,result=success} 1",
+        "health_check.hurried{upstream=hurried} 1",
+        "health_check.checks{upstream=hurried,result=success} 2",
     ] {
         assert!(
             seen.iter().any(|line| line == expected),
@@ -140,5 +119,8 @@ fn names_that_cannot_be_resolved_are_counted() {
         tokio::time::sleep(Duration::from_millis(3500)).await;
     });
 
-    assert_eq!(seen, ["health_check.pool.discovery_failures orders: 4"]);
+    assert_eq!(
+        seen,
+        ["health_check.pool.discovery_failures{upstream=orders} 4"]
+    );
 }

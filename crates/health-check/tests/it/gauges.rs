@@ -1,29 +1,13 @@
 //! The gauges of what is looked at no more.
 
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use metrics_util::MetricKind;
 use portcullis_health_check::State;
 
 use super::*;
+use crate::recorded::recorded_of;
 
-/// The gauges after this, in order.
 fn gauges(live: impl Future<Output = ()>) -> Vec<String> {
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    metrics::with_local_recorder(&recorder, || runtime.block_on(live));
-
-    let all = snapshotter.snapshot().into_vec().into_iter();
-    let gauges = all.filter_map(|(key, _, _, value)| match value {
-        DebugValue::Gauge(value) => Some(format!("{} {value}", key.key().name())),
-        DebugValue::Counter(_) | DebugValue::Histogram(_) => None,
-    });
-    let mut gauges: Vec<_> = gauges.collect();
-    gauges.sort_unstable();
-    gauges
+    recorded_of(MetricKind::Gauge, live)
 }
 
 async fn seconds(seconds: u64) {
@@ -41,7 +25,13 @@ fn what_is_looked_at_no_more_is_not_up() {
         seconds(1).await;
     });
 
-    assert_eq!(seen, ["health_check.degraded 0", "health_check.up 0"]);
+    assert_eq!(
+        seen,
+        [
+            "health_check.degraded{upstream=upstream} 0",
+            "health_check.up{upstream=upstream} 0"
+        ]
+    );
 }
 
 #[test]
@@ -59,6 +49,12 @@ fn one_that_is_replaced_by_another_of_its_name_does_not_speak_for_it() {
         kept = Some(new);
     });
 
-    assert_eq!(seen, ["health_check.degraded 1", "health_check.up 1"]);
+    assert_eq!(
+        seen,
+        [
+            "health_check.degraded{upstream=upstream} 1",
+            "health_check.up{upstream=upstream} 1"
+        ]
+    );
     drop(kept);
 }

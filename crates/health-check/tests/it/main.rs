@@ -18,6 +18,8 @@ mod passive;
 mod pool;
 mod probe_limit;
 mod probes;
+#[cfg(feature = "metrics")]
+mod recorded;
 mod stacks;
 #[cfg(feature = "status-page")]
 mod status_page;

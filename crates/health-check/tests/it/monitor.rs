@@ -404,62 +404,34 @@ async fn first_probes_are_spread_and_a_nudge_does_not_wait_for_them() {
 #[cfg(feature = "metrics")]
 #[test]
 fn each_probe_and_each_decision_by_hand_is_counted() {
-    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-
-    metrics::with_local_recorder(&recorder, || {
-        runtime.block_on(async {
-            let script = Script::new(&[
-                Look::Degraded,
-                Look::Down,
-                Look::Hang,
-                Look::Panic,
-                Look::Down,
-            ]);
-            let health = monitor(&script).name("orders").start();
-            after(45.0).await;
-            health.force(Override::Up);
-            health.release();
-        });
+    let seen = recorded::recorded(async {
+        let script = Script::new(&[
+            Look::Degraded,
+            Look::Down,
+            Look::Hang,
+            Look::Panic,
+            Look::Down,
+        ]);
+        let health = monitor(&script).name("orders").start();
+        after(45.0).await;
+        health.force(Override::Up);
+        health.release();
     });
 
-    let mut seen: Vec<_> = snapshotter
-        .snapshot()
-        .into_vec()
-        .into_iter()
-        .map(|(key, _, _, value)| {
-            let labels = key.key().labels();
-            let labels: Vec<_> = labels.map(|label| label.value().to_owned()).collect();
-            let value = match value {
-                DebugValue::Counter(count) => count as f64,
-                DebugValue::Gauge(value) => value.0,
-                DebugValue::Histogram(values) => values.len() as f64,
-            };
-            format!("{} {} {value}", key.key().name(), labels.join(" "))
-        })
-        .collect();
-    seen.sort_unstable();
     assert_eq!(
         seen,
         [
-            "health_check.check.duration orders 5",
-            "health_check.checks orders connection_refused 2",
-            "health_check.checks orders http_response_timeout 1",
-            "health_check.checks orders proxy_internal_error 1",
-            "health_check.checks orders success 1",
-            "health_check.degraded orders 0",
-            "health_check.overrides orders release 1",
-            "health_check.overrides orders up 1",
-            "health_check.transitions orders down 2",
-            "health_check.transitions orders up 2",
-            "health_check.up orders 0",
+            "health_check.check.duration{upstream=orders} 5",
+            "health_check.checks{upstream=orders,result=connection_refused} 2",
+            "health_check.checks{upstream=orders,result=http_response_timeout} 1",
+            "health_check.checks{upstream=orders,result=proxy_internal_error} 1",
+            "health_check.checks{upstream=orders,result=success} 1",
+            "health_check.degraded{upstream=orders} 0",
+            "health_check.overrides{upstream=orders,decided=release} 1",
+            "health_check.overrides{upstream=orders,decided=up} 1",
+            "health_check.transitions{upstream=orders,to=down} 2",
+            "health_check.transitions{upstream=orders,to=up} 2",
+            "health_check.up{upstream=orders} 0",
         ]
     );
 }

@@ -1,9 +1,11 @@
 #[cfg(feature = "metrics")]
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use metrics_util::MetricKind;
 use portcullis_test_support::Log;
 use tokio::time::advance;
 
 use super::*;
+#[cfg(feature = "metrics")]
+use crate::recorded::{recorded, recorded_of};
 
 /// An endpoint's whole life: ejected, refused, tried, ejected again, back by a check.
 async fn live() {
@@ -76,66 +78,21 @@ fn each_transition_is_told_once_with_its_reason() {
 #[cfg(feature = "metrics")]
 #[test]
 fn an_endpoint_that_is_gone_is_not_ejected_any_more() {
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    let gauge = || {
-        let all = snapshotter.snapshot().into_vec().into_iter();
-        let mut gauges = all.filter_map(|(key, _, _, value)| match value {
-            DebugValue::Gauge(value) if key.key().name() == "health_check.ejected" => Some(value.0),
-            _ => None,
-        });
-        gauges.next()
-    };
+    let gauges = recorded_of(MetricKind::Gauge, async {
+        let passive = detection().endpoint("orders");
+        fail(&passive, 3);
 
-    metrics::with_local_recorder(&recorder, || {
-        runtime.block_on(async {
-            let passive = detection().endpoint("orders");
-            fail(&passive, 3);
-
-            drop(passive);
-        });
+        drop(passive);
     });
 
-    assert_eq!(gauge(), Some(0.0));
+    assert_eq!(gauges, ["health_check.ejected{upstream=orders} 0"]);
 }
 
 #[cfg(feature = "metrics")]
 #[test]
 fn numbers_are_counted_with_the_events_and_a_gauge_is_one_number() {
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let seen = recorded(live());
 
-    metrics::with_local_recorder(&recorder, || runtime.block_on(live()));
-
-    let mut seen: Vec<_> = snapshotter
-        .snapshot()
-        .into_vec()
-        .into_iter()
-        .map(|(key, _, _, value)| {
-            let labels = key
-                .key()
-                .labels()
-                .map(|label| format!("{}={}", label.key(), label.value()));
-            let labels = labels.collect::<Vec<_>>().join(",");
-            let value = match value {
-                DebugValue::Counter(count) => count as f64,
-                DebugValue::Gauge(value) => value.0,
-                DebugValue::Histogram(values) => values.len() as f64,
-            };
-            format!("{}{{{labels}}} {value}", key.key().name())
-        })
-        .collect();
-    seen.sort_unstable();
     assert_eq!(
         seen,
         [

@@ -1,7 +1,5 @@
 //! What is said of a pool.
 
-#[cfg(feature = "metrics")]
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use portcullis_health_check::{Health, State};
 use portcullis_test_support::Log;
 
@@ -67,26 +65,8 @@ fn panic_is_told_when_it_begins_and_when_it_ends() {
 #[cfg(feature = "metrics")]
 #[test]
 fn picks_and_endpoints_are_counted() {
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
+    let seen = crate::recorded::recorded(live());
 
-    metrics::with_local_recorder(&recorder, run);
-
-    let seen = snapshotter.snapshot().into_vec().into_iter();
-    let mut seen: Vec<_> = seen
-        .map(|(key, _, _, value)| {
-            let labels = key.key().labels();
-            let labels = labels.map(|label| format!("{}={}", label.key(), label.value()));
-            let labels = labels.collect::<Vec<_>>().join(",");
-            let value = match value {
-                DebugValue::Counter(count) => count as f64,
-                DebugValue::Gauge(value) => value.0,
-                DebugValue::Histogram(values) => values.len() as f64,
-            };
-            format!("{}{{{labels}}} {value}", key.key().name())
-        })
-        .collect();
-    seen.sort_unstable();
     assert_eq!(
         seen,
         [
